@@ -1,0 +1,113 @@
+//! `-o word,key=value,…` as mount(8) and /etc/fstab give it.
+
+use super::error::ConfigError;
+use super::options::{self, Kind, PartialSettings, Source};
+
+/// Words of fstab that mount(8), systemd or desktops act on, and that are true of this file system anyway.
+const IGNORED: &[&str] = &[
+    "defaults",
+    "_netdev",
+    "nofail",
+    "auto",
+    "noauto",
+    "user",
+    "nouser",
+    "users",
+    "owner",
+    "group",
+    "ro",
+    "exec",
+    "noexec",
+    "nosuid",
+    "nodev",
+    "suid",
+    "dev",
+    "atime",
+    "noatime",
+    "nodiratime",
+    "diratime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "lazytime",
+    "nolazytime",
+    "async",
+    "sync",
+    "dirsync",
+];
+
+/// Beginnings of words that others act on.
+const IGNORED_BEGINNINGS: &[&str] = &["x-", "X-", "comment=", "_netdev="];
+
+/// Reads the argument of `-o`: options of ours (`cache_size=4GB`, `cache-size=4GB`, `allow_other`), and fstab's words,
+/// which are passed over.
+///
+/// # Errors
+/// A word that is neither, a bad value, or `rw`: nothing here can be written.
+pub fn parse(text: &str) -> Result<PartialSettings, ConfigError> {
+    let mut partial = PartialSettings::default();
+    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let refused = |message: String| ConfigError::MountOption { word: word.to_owned(), message };
+        if IGNORED.contains(&word) || IGNORED_BEGINNINGS.iter().any(|beginning| word.starts_with(beginning)) {
+            continue;
+        }
+        if word == "rw" {
+            return Err(refused("clmsfs can only be read; write 'ro' instead".to_owned()));
+        }
+        let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
+        let Some(spec) = options::find(name) else {
+            return Err(refused(format!(
+                "neither an option nor known from fstab{}",
+                super::file::advice(name)
+            )));
+        };
+        let value = match (value, spec.kind) {
+            (Some(value), _) => value,
+            (None, Kind::Switch) => "true",
+            (None, _) => {
+                return Err(refused(format!("a value is missing; write {name}={}", spec.value_name)));
+            }
+        };
+        partial.set(spec.name, value, Source::Flag(format!("-o {}", spec.name)))?;
+    }
+    Ok(partial)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn given(text: &str) -> Vec<String> {
+        parse(text).unwrap().values().map(|(spec, text, _)| format!("{}={text}", spec.name)).collect()
+    }
+
+    #[test]
+    fn our_options_are_taken_and_fstabs_words_passed_over() {
+        let words = "defaults,_netdev,nofail,auto,noauto,user,ro,x-systemd.automount,x-systemd.idle-timeout=60,x-gvfs-hide";
+        assert!(given(words).is_empty());
+        assert_eq!(
+            given("ro,_netdev,cache-size=4GB,on_miss=eagain,allow_other"),
+            ["cache_size=4GB", "on_miss=eagain", "allow_other=true"]
+        );
+        assert!(given("").is_empty() && given(",,").is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_politely() {
+        let told = |text: &str| parse(text).unwrap_err().to_string();
+        assert_eq!(told("rw"), "-o rw: clmsfs can only be read; write 'ro' instead");
+        assert!(told("cachesize=4GB").contains("did you mean 'cache_size'?"));
+        assert!(told("cache_size").contains("cache_size=SIZE"));
+        assert!(told("cache_size=lots").contains("-o cache_size"));
+        assert!(told("allow_other=perhaps").contains("neither 'true' nor 'false'"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC*") {
+            let _ = parse(&text);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The one table of options. It feeds the file parser, the environment, the flags, `config show` and
+//! `docs/CONFIGURATION.md`: a new option is one row here and one field in [`Settings`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use super::error::ConfigError;
+use super::rules::Rule;
+use super::settings::Settings;
+use super::values;
+
+/// One option: a row of [`OPTIONS`].
+pub struct OptionSpec {
+    /// Name in the file, with underscores; flag and environment variable are made from it.
+    pub name: &'static str,
+    /// What the value is called in usage lines.
+    pub value_name: &'static str,
+    /// How the option is given.
+    pub kind: Kind,
+    /// Heading under which it is listed.
+    pub group: &'static str,
+    /// One sentence for `--help` and the documents.
+    pub help: &'static str,
+    /// The default in words where it depends on the machine; else the typed default is shown.
+    pub default_in_words: Option<&'static str>,
+    /// True when the value tells about the user and is hidden where others can read it.
+    pub private: bool,
+    set: fn(&mut Settings, &str) -> Result<(), String>,
+    get: fn(&Settings) -> String,
+}
+
+/// How an option is given on the command line and in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `--name VALUE`.
+    Value,
+    /// `--name VALUE`, where the value is a path: absolute in the file, free on the command line.
+    Path,
+    /// `--name` alone means true.
+    Switch,
+}
+
+/// Where the value of an option came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody said anything.
+    Default,
+    /// A line of the configuration file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Line, counted from 1.
+        line: usize,
+    },
+    /// An environment variable.
+    Environment(String),
+    /// A flag of the command line, as written (`--cache-size` or `-o cache_size`).
+    Flag(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Environment(name) => write!(f, "${name}"),
+            Self::Flag(flag) => f.write_str(flag),
+        }
+    }
+}
+
+impl OptionSpec {
+    /// Long flag without the dashes: `cache-size`.
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// Environment variable: `CLMSFS_CACHE_SIZE`.
+    pub fn env(&self) -> String {
+        format!("CLMSFS_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// The default as documents show it.
+    pub fn default(&self) -> String {
+        self.default_in_words.map_or_else(|| Settings::default_text(self), str::to_owned)
+    }
+
+    /// The value in `settings`, as text that [`OptionSpec::check`] accepts.
+    pub fn show(&self, settings: &Settings) -> String {
+        (self.get)(settings)
+    }
+
+    /// Whether `text` is a usable value.
+    ///
+    /// # Errors
+    /// What is wrong with it and what would be right. The text of a private option is not repeated.
+    pub fn check(&self, text: &str) -> Result<(), String> {
+        (self.set)(&mut Settings::scratch(), text)
+    }
+
+    pub(super) fn apply(
+        &self,
+        settings: &mut Settings,
+        text: &str,
+        origin: &Source,
+    ) -> Result<(), ConfigError> {
+        (self.set)(settings, text).map_err(|message| ConfigError::Value {
+            option: self.name,
+            origin: origin.clone(),
+            message,
+        })
+    }
+}
+
+/// The option of that name; `-` and `_` are the same.
+pub fn find(name: &str) -> Option<&'static OptionSpec> {
+    let name = name.replace('-', "_");
+    OPTIONS.iter().find(|spec| spec.name == name)
+}
+
+/// Values that one source gives; the others are left open. Made by [`super::flags`], [`super::mount_options`] or by hand.
+#[derive(Debug, Clone, Default)]
+pub struct PartialSettings {
+    values: BTreeMap<&'static str, (String, Source)>,
+    rules: Vec<Rule>,
+}
+
+impl PartialSettings {
+    /// Gives an option a value.
+    ///
+    /// # Errors
+    /// There is no such option, or the value is unusable.
+    pub fn set(&mut self, name: &str, text: &str, source: Source) -> Result<(), ConfigError> {
+        let spec = find(name).ok_or_else(|| {
+            ConfigError::Conflict(format!("'{name}' is not an option{}", super::file::advice(name)))
+        })?;
+        spec.check(text).map_err(|message| ConfigError::Value {
+            option: spec.name,
+            origin: source.clone(),
+            message,
+        })?;
+        self.values.insert(spec.name, (text.to_owned(), source));
+        Ok(())
+    }
+
+    /// Adds a rule behind those that are there.
+    pub fn push_rule(&mut self, rule: Rule) {
+        self.rules.push(rule);
+    }
+
+    /// Takes over everything that `stronger` says; its rules go in front.
+    pub fn overlay(&mut self, stronger: &PartialSettings) {
+        self.values.extend(stronger.values.iter().map(|(name, value)| (*name, value.clone())));
+        self.rules.splice(0..0, stronger.rules.iter().cloned());
+    }
+
+    /// Options that are given, with text and source.
+    pub fn values(&self) -> impl Iterator<Item = (&'static OptionSpec, &str, &Source)> {
+        OPTIONS
+            .iter()
+            .filter_map(|spec| self.values.get(spec.name).map(|(text, source)| (spec, text.as_str(), source)))
+    }
+
+    /// Rules that are given.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+}
+
+/// Reads `CLMSFS_*`; an empty variable is the same as none.
+pub(super) fn from_environment(
+    env: &impl Fn(&str) -> Option<String>,
+) -> Result<PartialSettings, ConfigError> {
+    let mut partial = PartialSettings::default();
+    for spec in OPTIONS {
+        let name = spec.env();
+        if let Some(text) = env(&name).filter(|text| !text.is_empty()) {
+            partial.set(spec.name, &text, Source::Environment(name))?;
+        }
+    }
+    Ok(partial)
+}
+
+macro_rules! option {
+    ($name:ident, $kind:ident $value_name:literal, $group:expr, $parse:path, $show:path, $help:literal
+     $(, default = $words:literal)? $(, private = $private:literal)?) => {
+        OptionSpec {
+            name: stringify!($name),
+            value_name: $value_name,
+            kind: Kind::$kind,
+            group: $group,
+            help: $help,
+            default_in_words: option!(@words $($words)?),
+            private: option!(@private $($private)?),
+            set: |settings, text| {
+                settings.$name = $parse(text)?;
+                Ok(())
+            },
+            get: |settings| $show(&settings.$name),
+        }
+    };
+    (@words) => { None };
+    (@words $words:literal) => { Some($words) };
+    (@private) => { false };
+    (@private $private:literal) => { $private };
+}
+
+const SERVICE: &str = "Service";
+const CACHE: &str = "Cache";
+const OPENING: &str = "Opening cold files";
+const FETCHING: &str = "Fetching";
+const CONVERTING: &str = "Converting";
+const MOUNT: &str = "Mount";
+
+/// Every option, in the order in which documents list them.
+pub const OPTIONS: &[OptionSpec] = &[
+    option!(credentials, Path "FILE", SERVICE, values::credentials, values::show_optional_path,
+        "Service key file (JSON) from your profile page on land.copernicus.eu. Without it the catalogue can be browsed but nothing ordered.",
+        private = true),
+    option!(api_url, Value "URL", SERVICE, values::api_url, values::show,
+        "Address of the CLMS API. Tokens go to this origin only."),
+    option!(catalog_ttl, Value "DURATION", SERVICE, values::catalog_ttl, values::show,
+        "Age at which the saved catalogue is read anew, in the background; at least 10s."),
+    option!(cache_dir, Path "DIR", CACHE, values::directory, values::show_path,
+        "Folder of the cache: ledger, converted products, staging.",
+        default = "$XDG_CACHE_HOME/clmsfs, else ~/.cache/clmsfs, for root /var/cache/clmsfs"),
+    option!(cache_size, Value "SIZE", CACHE, values::cache_size, values::show,
+        "Budget of the cache in real disk blocks, staging included. The least recently used products go first; never an open or a pinned one."),
+    option!(free_space_floor, Value "SIZE", CACHE, values::parse, values::show,
+        "Free space that the cache always leaves on its disk."),
+    option!(on_miss, Value "block|eagain", OPENING, values::parse, values::show,
+        "What open() does with a file that is not here yet: wait for it, or start the fetch and fail at once with EAGAIN."),
+    option!(block_timeout, Value "DURATION|none", OPENING, values::optional, values::show_optional,
+        "When a waiting open() gives up with ETIMEDOUT; the fetch goes on."),
+    option!(profile, Value "server|desktop", OPENING, values::parse, values::show,
+        "Which shipped rules are in force; 'desktop' gives graphical programs EAGAIN instead of a frozen window."),
+    option!(orders_per_hour, Value "NUMBER", OPENING, values::count, values::show,
+        "New orders per hour and user; beyond it open() gives EAGAIN. Protects your account from a crawler."),
+    option!(link_trust, Value "DURATION", FETCHING, values::link_trust, values::show,
+        "How long after the end of a task its download link is used without asking again. The service promises 72h."),
+    option!(poll_min, Value "DURATION", FETCHING, values::pause, values::show,
+        "First pause between two questions for the state of tasks; it grows from there. At least 10ms."),
+    option!(poll_max, Value "DURATION", FETCHING, values::pause, values::show,
+        "Longest pause between two questions for the state of tasks; at most 1h."),
+    option!(download_stall, Value "DURATION", FETCHING, values::stall, values::show,
+        "A download that brings no byte for so long is broken off and resumed; from 1s to 1h."),
+    option!(max_package_size, Value "SIZE|none", FETCHING, values::optional, values::show_optional,
+        "Largest package that is downloaded, as packed; checked before and while it is downloaded. What it unpacks to is bounded by cache_size."),
+    option!(ingest_memory, Value "SIZE", CONVERTING, values::ingest_memory, values::show,
+        "Memory for pixels and buffers of the process that unpacks and converts a package; at least 512MB. Its address space is limited to 2GiB more."),
+    option!(ingest_threads, Value "NUMBER|auto", CONVERTING, values::parse, values::show,
+        "Threads of a conversion; 'auto' is one per core."),
+    option!(allow_other, Switch "true|false", MOUNT, values::boolean, values::show,
+        "Other users may use the mount. Needs root or 'user_allow_other' in /etc/fuse.conf."),
+    option!(log, Value "FILTER", MOUNT, values::parse, values::show,
+        "Which log lines are written: off, error, warn, info, debug, trace, or by module: 'info,clmsfs::fetch=debug'."),
+];

@@ -1,0 +1,391 @@
+//! The settings of one run, typed and complete, and how they come together.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use super::choices::{LogFilter, OnMiss, Profile, Threads};
+use super::error::ConfigError;
+use super::file;
+use super::options::{self, OptionSpec, PartialSettings, Source};
+use super::rules::{self, Rule};
+use super::size::ByteSize;
+use super::span::Span;
+
+/// All settings, checked. The meaning of each is the help text in [`options::OPTIONS`].
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The service key file.
+    pub credentials: Option<PathBuf>,
+    /// Base of the API, without a trailing slash in [`Url::path`] beyond the root.
+    pub api_url: Url,
+    /// Where ledger, entries and staging live; absolute.
+    pub cache_dir: PathBuf,
+    /// Budget of the cache.
+    pub cache_size: ByteSize,
+    /// Free space that the cache leaves on its disk.
+    pub free_space_floor: ByteSize,
+    /// What open() does with a cold file.
+    pub on_miss: OnMiss,
+    /// When a waiting open() gives up, `None` = never.
+    pub block_timeout: Option<Span>,
+    /// Which shipped rules are in force.
+    pub profile: Profile,
+    /// Other users may use the mount.
+    pub allow_other: bool,
+    /// Age at which the catalogue is read anew.
+    pub catalog_ttl: Span,
+    /// New orders per hour and user.
+    pub orders_per_hour: u32,
+    /// How long a download link is believed in after the task was finished.
+    pub link_trust: Span,
+    /// First pause between two polls.
+    pub poll_min: Span,
+    /// Longest pause between two polls.
+    pub poll_max: Span,
+    /// A download without a byte for so long is broken off and resumed.
+    pub download_stall: Span,
+    /// Largest package (the zip) that is downloaded, `None` = only the cache's budget counts, as for its content.
+    pub max_package_size: Option<ByteSize>,
+    /// Memory for pixels and buffers of the conversion process.
+    pub ingest_memory: ByteSize,
+    /// Threads of a conversion.
+    pub ingest_threads: Threads,
+    /// Which log lines are written.
+    pub log: LogFilter,
+    /// The administrator's rules in the order of the file, then the shipped ones of the profile.
+    pub rules: Vec<Rule>,
+}
+
+/// Settings and where each of them came from.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The settings.
+    pub settings: Settings,
+    /// How many of `settings.rules` come from the administrator; the rest is shipped.
+    pub own_rules: usize,
+    origins: BTreeMap<&'static str, Source>,
+}
+
+/// One line of `config show`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Name of the option.
+    pub name: &'static str,
+    /// Its value as it could be written in the file.
+    pub value: String,
+    /// Where the value came from.
+    pub source: Source,
+}
+
+impl Settings {
+    /// The values that hold when nobody says anything.
+    fn defaults(cache_dir: PathBuf) -> Self {
+        let api_url = Url::parse("https://land.copernicus.eu/api").expect("a constant that a test parses");
+        Self {
+            credentials: None,
+            api_url,
+            cache_dir,
+            cache_size: ByteSize(50_000_000_000),
+            free_space_floor: ByteSize(1_000_000_000),
+            on_miss: OnMiss::Block,
+            block_timeout: None,
+            profile: Profile::Server,
+            allow_other: false,
+            catalog_ttl: Span::seconds(24 * 3600),
+            orders_per_hour: 60,
+            // The service promises 72 h; a link is asked for anew long before that.
+            link_trust: Span::seconds(24 * 3600),
+            poll_min: Span::from_millis(500),
+            poll_max: Span::seconds(60),
+            download_stall: Span::seconds(60),
+            max_package_size: Some(ByteSize(100_000_000_000)),
+            ingest_memory: ByteSize(512_000_000),
+            ingest_threads: Threads::Auto,
+            log: "info".parse().expect("a constant that a test parses"),
+            rules: Vec::new(),
+        }
+    }
+
+    /// Puts the settings together: defaults < `file` < environment (`CLMSFS_*`, through `env`) < `flags`.
+    ///
+    /// # Errors
+    /// The file cannot be read or holds an unknown key; a value is unusable; two options contradict each other.
+    pub fn resolve(
+        flags: &PartialSettings,
+        env: impl Fn(&str) -> Option<String>,
+        file: Option<&Path>,
+    ) -> Result<Resolved, ConfigError> {
+        let mut layers = match file {
+            Some(path) => file::read(path)?,
+            None => PartialSettings::default(),
+        };
+        layers.overlay(&options::from_environment(&env)?);
+        layers.overlay(flags);
+
+        let mut settings = Self::defaults(default_cache_dir(&env, is_root()));
+        let mut origins = BTreeMap::new();
+        for (spec, text, source) in layers.values() {
+            spec.apply(&mut settings, text, source)?;
+            origins.insert(spec.name, source.clone());
+        }
+        settings.check()?;
+        settings.rules = layers.rules().to_vec();
+        let own_rules = settings.rules.len();
+        settings.rules.extend(rules::shipped(settings.profile));
+        Ok(Resolved { settings, own_rules, origins })
+    }
+
+    /// Contradictions between options that are each fine alone.
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.poll_min > self.poll_max {
+            return Err(ConfigError::Conflict(format!(
+                "poll_min ({}) is longer than poll_max ({}); swap them",
+                self.poll_min, self.poll_max
+            )));
+        }
+        Ok(())
+    }
+
+    /// The value of an option when nobody says anything, as text.
+    pub(super) fn default_text(spec: &OptionSpec) -> String {
+        spec.show(&Self::defaults(PathBuf::from("/var/cache/clmsfs")))
+    }
+
+    /// Settings to try a single value on.
+    pub(super) fn scratch() -> Self {
+        Self::defaults(PathBuf::from("/var/cache/clmsfs"))
+    }
+}
+
+impl Resolved {
+    /// Every option with its value and where it came from, in the order of the table.
+    ///
+    /// With `redacted` the values that tell about the user (the path of the key) are hidden: for `.clmsfs/config.toml`
+    /// and bug reports, which others read. A key itself is never part of the settings.
+    pub fn rows(&self, redacted: bool) -> Vec<Row> {
+        options::OPTIONS
+            .iter()
+            .map(|spec| {
+                let value = spec.show(&self.settings);
+                let hide = redacted && spec.private && value != "none";
+                Row {
+                    name: spec.name,
+                    value: if hide { "<redacted>".to_owned() } else { value },
+                    source: self.origins.get(spec.name).cloned().unwrap_or(Source::Default),
+                }
+            })
+            .collect()
+    }
+
+    /// The settings as a configuration file, each line with a comment on where it came from.
+    pub fn to_toml(&self, redacted: bool) -> String {
+        let mut text = String::new();
+        for row in self.rows(redacted) {
+            let quoted = toml::Value::String(row.value);
+            text.push_str(&format!("{} = {quoted}  # {}\n", row.name, row.source));
+        }
+        for rule in &self.settings.rules[..self.own_rules] {
+            text.push_str(&format!("\n{}", rule.to_toml()));
+        }
+        text
+    }
+}
+
+/// `$XDG_CACHE_HOME/clmsfs`, for root `/var/cache/clmsfs`, else `$HOME/.cache/clmsfs`.
+fn default_cache_dir(env: &impl Fn(&str) -> Option<String>, root: bool) -> PathBuf {
+    let absolute = |name: &str| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    match (absolute("XDG_CACHE_HOME"), absolute("HOME")) {
+        (Some(cache), _) => cache.join("clmsfs"),
+        (None, Some(home)) if !root => home.join(".cache/clmsfs"),
+        _ => PathBuf::from("/var/cache/clmsfs"),
+    }
+}
+
+/// The configuration file that is read when none is named: the first that exists of `$CLMSFS_CONFIG`,
+/// `$XDG_CONFIG_HOME/clmsfs/config.toml` (`~/.config` when unset) and `/etc/clmsfs/config.toml`.
+/// `$CLMSFS_CONFIG` counts even when it does not exist, so that a typing error is told.
+pub fn default_config_file(env: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    if let Some(named) = env("CLMSFS_CONFIG").filter(|text| !text.is_empty()) {
+        return Some(PathBuf::from(named));
+    }
+    let home = env("XDG_CONFIG_HOME")
+        .filter(|text| !text.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| env("HOME").map(|home| PathBuf::from(home).join(".config")));
+    home.into_iter()
+        .chain([PathBuf::from("/etc")])
+        .map(|folder| folder.join("clmsfs/config.toml"))
+        .find(|path| path.is_file())
+}
+
+fn is_root() -> bool {
+    // SAFETY: geteuid takes nothing, always succeeds and touches no memory.
+    unsafe { libc::geteuid() == 0 }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const NOTHING: fn(&str) -> Option<String> = |_| None;
+
+    fn flag(name: &str, text: &str) -> PartialSettings {
+        let mut partial = PartialSettings::default();
+        partial.set(name, text, Source::Flag(format!("--{name}"))).unwrap();
+        partial
+    }
+
+    fn config(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    fn row(resolved: &Resolved, name: &str) -> Row {
+        resolved.rows(false).into_iter().find(|row| row.name == name).unwrap()
+    }
+
+    #[test]
+    fn the_later_source_wins_and_is_named() {
+        let file = config("cache_size = \"1GB\"\n\npoll_max = \"30s\"\norders_per_hour = 7\n");
+        let env = |name: &str| match name {
+            "CLMSFS_CACHE_SIZE" => Some("2GB".to_owned()),
+            "CLMSFS_POLL_MAX" => Some("20s".to_owned()),
+            "CLMSFS_LOG" => Some(String::new()),
+            _ => None,
+        };
+        let resolved = Settings::resolve(&flag("cache_size", "3GB"), env, Some(file.path())).unwrap();
+        assert_eq!(resolved.settings.cache_size, ByteSize(3_000_000_000));
+        assert_eq!(resolved.settings.poll_max, Span::seconds(20));
+        assert_eq!(resolved.settings.orders_per_hour, 7);
+        assert_eq!(row(&resolved, "cache_size").source.to_string(), "--cache_size");
+        assert_eq!(row(&resolved, "poll_max").source.to_string(), "$CLMSFS_POLL_MAX");
+        assert_eq!(
+            row(&resolved, "orders_per_hour").source,
+            Source::File { path: file.path().to_owned(), line: 4 }
+        );
+        // An empty variable is the same as none.
+        assert_eq!(row(&resolved, "log"), Row { name: "log", value: "info".into(), source: Source::Default });
+    }
+
+    #[test]
+    fn the_shipped_values() {
+        let settings = Settings::resolve(&PartialSettings::default(), NOTHING, None).unwrap().settings;
+        assert_eq!(settings.api_url.as_str(), "https://land.copernicus.eu/api");
+        assert_eq!(settings.on_miss, OnMiss::Block);
+        assert_eq!(settings.block_timeout, None);
+        assert_eq!(settings.link_trust, Span::seconds(86_400));
+        assert!(settings.ingest_threads.count().get() >= 1);
+        assert!(settings.rules.len() >= 4);
+    }
+
+    #[test]
+    fn every_value_that_is_shown_can_be_given_back() {
+        let shown = Settings::resolve(&flag("block_timeout", "90s"), NOTHING, None).unwrap();
+        let file = config(&shown.to_toml(false));
+        let again = Settings::resolve(&PartialSettings::default(), NOTHING, Some(file.path())).unwrap();
+        let values = |resolved: &Resolved| -> Vec<String> {
+            resolved.rows(false).into_iter().map(|row| row.value).collect()
+        };
+        assert_eq!(values(&shown), values(&again));
+        for spec in options::OPTIONS {
+            assert_eq!(spec.check(&Settings::default_text(spec)), Ok(()), "{}", spec.name);
+        }
+    }
+
+    #[test]
+    fn private_values_are_hidden_where_others_read() {
+        let resolved = Settings::resolve(&flag("credentials", "/home/ada/key.json"), NOTHING, None).unwrap();
+        assert!(resolved.to_toml(false).contains("/home/ada/key.json"));
+        assert!(!resolved.to_toml(true).contains("ada"));
+        assert!(resolved.to_toml(true).contains("<redacted>"));
+    }
+
+    #[test]
+    fn the_administrators_rules_stand_in_front() {
+        let file = config("rule = [{ process = 'rsync', action = 'allow' }]");
+        let resolved = Settings::resolve(&flag("profile", "desktop"), NOTHING, Some(file.path())).unwrap();
+        assert_eq!(resolved.own_rules, 1);
+        assert_eq!(resolved.settings.rules[0].action, rules::Action::Allow);
+        assert_eq!(resolved.settings.rules.len(), 1 + rules::shipped(Profile::Desktop).len());
+        assert!(resolved.to_toml(true).contains("rsync"));
+    }
+
+    #[test]
+    fn values_that_would_hurt_are_refused() {
+        let refused = |name: &str, text: &str| {
+            let mut partial = PartialSettings::default();
+            partial.set(name, text, Source::Default).unwrap_err().to_string()
+        };
+        assert!(refused("api_url", "http://land.copernicus.eu/api").contains("https"));
+        assert!(refused("api_url", "https://me:secret@land.copernicus.eu/api").contains("service key"));
+        assert!(!refused("api_url", "https://me:secret@land.copernicus.eu/api").contains("secret"));
+        assert!(refused("api_url", "land.copernicus.eu").contains("https://"));
+        assert!(refused("log", "loud").contains("debug"));
+        assert!(refused("link_trust", "100h").contains("72h"));
+        assert!(refused("poll_min", "0s").contains("10ms"));
+        assert!(refused("poll_max", "2h").contains("1h"));
+        assert!(refused("download_stall", "10ms").contains("1s"));
+        assert!(refused("ingest_memory", "1MB").contains("512MB"));
+        assert!(refused("ingest_threads", "0").contains("auto"));
+        assert!(refused("cache_dir", "~/cache").contains("shell"));
+        assert!(refused("cash_size", "1GB").contains("cache_size"));
+        let mut contradiction = flag("poll_min", "20s");
+        contradiction.overlay(&flag("poll_max", "10s"));
+        assert!(Settings::resolve(&contradiction, NOTHING, None).unwrap_err().to_string().contains("swap"));
+        let missing =
+            Settings::resolve(&PartialSettings::default(), NOTHING, Some(Path::new("/nowhere/c.toml")));
+        assert!(missing.unwrap_err().to_string().contains("/nowhere/c.toml"));
+    }
+
+    #[test]
+    fn the_catalogue_is_not_read_in_a_loop() {
+        let ttl = |text: &str| PartialSettings::default().set("catalog_ttl", text, Source::Default);
+        for text in ["0", "0s", "9999ms"] {
+            assert!(ttl(text).unwrap_err().to_string().contains("at least 10s"), "{text}");
+        }
+        assert!(ttl("10s").is_ok() && ttl("30days").is_ok());
+    }
+
+    #[test]
+    fn the_simulator_on_loopback_needs_no_https() {
+        for (text, wanted) in [
+            ("http://127.0.0.1:8080/api/", "http://127.0.0.1:8080/api"),
+            ("http://[::1]:1/api", "http://[::1]:1/api"),
+            ("http://localhost:1", "http://localhost:1/"),
+        ] {
+            let settings = Settings::resolve(&flag("api_url", text), NOTHING, None).unwrap().settings;
+            assert_eq!(settings.api_url.as_str(), wanted);
+        }
+    }
+
+    #[test]
+    fn where_the_cache_lies() {
+        let env = |names: &'static [(&str, &str)]| {
+            move |wanted: &str| names.iter().find(|(name, _)| *name == wanted).map(|(_, v)| (*v).to_owned())
+        };
+        let xdg = env(&[("XDG_CACHE_HOME", "/x"), ("HOME", "/home/ada")]);
+        assert_eq!(default_cache_dir(&xdg, false), Path::new("/x/clmsfs"));
+        assert_eq!(default_cache_dir(&xdg, true), Path::new("/x/clmsfs"));
+        let home = env(&[("HOME", "/home/ada"), ("XDG_CACHE_HOME", "relative")]);
+        assert_eq!(default_cache_dir(&home, false), Path::new("/home/ada/.cache/clmsfs"));
+        assert_eq!(default_cache_dir(&home, true), Path::new("/var/cache/clmsfs"));
+        assert_eq!(default_cache_dir(&NOTHING, false), Path::new("/var/cache/clmsfs"));
+    }
+
+    #[test]
+    fn which_file_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("clmsfs/config.toml");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, "").unwrap();
+        let base = folder.path().display().to_string();
+        let found = default_config_file(|name| (name == "XDG_CONFIG_HOME").then(|| base.clone()));
+        assert_eq!(found, Some(file));
+        let named = default_config_file(|name| (name == "CLMSFS_CONFIG").then(|| "/no/such".to_owned()));
+        assert_eq!(named, Some(PathBuf::from("/no/such")));
+    }
+}

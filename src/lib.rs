@@ -1,0 +1,16 @@
+//! The Copernicus Land Monitoring Service as a folder.
+//!
+//! `clmsfs` mounts the CLMS catalogue as a read-only Linux file system. Opening a dataset file that is
+//! not on this machine orders it from the CLMS API, waits for it (or answers `EAGAIN`), downloads it,
+//! converts it once into an on-disk Zarr cache, and from then on serves it at the speed of a local file.
+//!
+//! # The map of the house
+//!
+//! Dependencies point one way, seven floors, no circle
+//! (`cli → fuse → {vfs, control} → fetch → {catalog, view, ingest} → {clms, store, config, simulator}`):
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`config`] | options: file < environment < flags; sizes, durations; the one table of options |
+
+pub mod config;
