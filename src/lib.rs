@@ -12,5 +12,7 @@
 //! | room | what is in it |
 //! |---|---|
 //! | [`config`] | options: file < environment < flags; sizes, durations; the one table of options |
+//! | [`clms`] | the service: token, client, wire types, errors. Knows HTTP, knows no disk |
 
+pub mod clms;
 pub mod config;

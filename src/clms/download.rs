@@ -1,0 +1,343 @@
+//! Fetching the file behind a link: no token, no cookie, no inner network, and a limit on silence.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, RANGE};
+use reqwest::{ClientBuilder, Response, Url, redirect};
+
+use super::address::{check_download_url, is_public};
+use super::client::Client;
+use super::clock;
+use super::error::ClmsError;
+use super::http::{bad_answer, head, host, is_html, unreachable};
+
+/// Redirects followed on the way to the file.
+const MAX_REDIRECTS: usize = 5;
+
+/// Does the file host send parts of a file?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ranges {
+    /// It answered with the part that was asked for, or says that it can.
+    Honoured,
+    /// It sent the whole file although a part was asked for, or says that it cannot.
+    Ignored,
+    /// The whole file was asked for and it says nothing.
+    Unknown,
+}
+
+/// A download that has begun.
+#[derive(Debug)]
+pub struct Download {
+    /// Offset in the file of the first byte that will come: what was asked for, or 0 when ranges are ignored.
+    pub start: u64,
+    /// Size of the whole file, when the host says so.
+    pub total: Option<u64>,
+    /// Can a broken download be resumed?
+    pub ranges: Ranges,
+    /// The host's mark of this version of the file; a resumed download with another one must start again.
+    pub etag: Option<String>,
+    body: Body,
+}
+
+#[derive(Debug)]
+struct Body {
+    /// `None` once everything has come.
+    response: Option<Response>,
+    url: Url,
+    received: u64,
+    expected: Option<u64>,
+    stall: Duration,
+}
+
+impl Download {
+    /// The next bytes, `None` at the end. Can be dropped and called again without losing bytes.
+    ///
+    /// # Errors
+    /// [`ClmsError::Unreachable`] when nothing came for the stall limit or the answer broke off (resume then).
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, ClmsError> {
+        self.body.next().await
+    }
+
+    /// The bytes as a stream; it ends after the first error.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, ClmsError>> + Send {
+        futures_util::stream::unfold(Some(self.body), async |body| {
+            let mut body = body?;
+            match body.next().await {
+                Ok(Some(bytes)) => Some((Ok(bytes), Some(body))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+impl Download {
+    /// A download whose bytes come from `stream`, for tests of what is done with downloads.
+    pub(crate) fn from_stream<S>(url: &Url, start: u64, total: Option<u64>, stream: S) -> Self
+    where
+        S: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    {
+        let response = Response::from(axum::http::Response::new(reqwest::Body::wrap_stream(stream)));
+        let stall = Duration::from_secs(60);
+        let body = Body { response: Some(response), url: url.clone(), received: 0, expected: None, stall };
+        Self { start, total, ranges: Ranges::Unknown, etag: None, body }
+    }
+}
+
+impl Body {
+    async fn next(&mut self) -> Result<Option<Bytes>, ClmsError> {
+        let Some(response) = &mut self.response else { return Ok(None) };
+        let broken_off = |reason: String| Err(unreachable(&self.url, reason));
+        match tokio::time::timeout(self.stall, response.chunk()).await {
+            Err(_) => broken_off(format!("no byte came for {} s", self.stall.as_secs())),
+            Ok(Err(_)) => broken_off(format!("the download broke off after {} bytes", self.received)),
+            Ok(Ok(Some(bytes))) => {
+                self.received += bytes.len() as u64;
+                if self.expected.is_some_and(|expected| self.received > expected) {
+                    return Err(bad_answer(&self.url, "it sends more bytes than it announced".to_owned()));
+                }
+                Ok(Some(bytes))
+            }
+            Ok(Ok(None)) => {
+                self.response = None;
+                match self.expected {
+                    Some(expected) if self.received < expected => {
+                        broken_off(format!("the download ended after {} of {expected} bytes", self.received))
+                    }
+                    _ => Ok(None),
+                }
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Starts the download of a link from byte `range_from` on.
+    ///
+    /// Check [`Download::start`]: hosts may ignore ranges and send everything.
+    ///
+    /// # Errors
+    /// [`ClmsError::LinkLost`] for 401, 403, 404, 410 and web pages, [`ClmsError::UnsafeLink`] for links (or redirects) that
+    /// lead into inner networks or are not encrypted, [`ClmsError::Server`], [`ClmsError::RateLimited`] and
+    /// [`ClmsError::Unreachable`] when several attempts failed.
+    pub async fn download(&self, url: &Url, range_from: u64) -> Result<Download, ClmsError> {
+        check_download_url(self.api.is_loopback(), url)?;
+        let mut attempt = 1;
+        loop {
+            let (error, asked) = match self.begin(url, range_from).await {
+                Ok(download) => return Ok(download),
+                Err(ClmsError::RateLimited { retry_after }) => {
+                    (ClmsError::RateLimited { retry_after }, retry_after)
+                }
+                Err(error) => (error, None),
+            };
+            let wait = self.retry.wait(attempt, asked, rand::random()).filter(|_| error.is_transient());
+            let Some(wait) = wait else { return Err(error) };
+            tracing::debug!(%error, ?wait, attempt, "the download did not begin; trying again");
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    async fn begin(&self, url: &Url, from: u64) -> Result<Download, ClmsError> {
+        let response = self.ask(url, from).await?;
+        let part = ContentRange::read(response.headers());
+        match (response.status().as_u16(), part) {
+            (206, Some(ContentRange { start: Some(start), total })) if start == from => {
+                self.downloading(response, from, total, Ranges::Honoured)
+            }
+            (206, _) => {
+                Err(bad_answer(url, "it sends another part of the file than was asked for".to_owned()))
+            }
+            // Nothing after `from`: either everything is there already, or the file is another one.
+            (416, Some(ContentRange { total: Some(total), .. })) if from > 0 && total == from => {
+                Ok(Download {
+                    start: from,
+                    total: Some(total),
+                    ranges: Ranges::Honoured,
+                    etag: etag(response.headers()),
+                    body: Body {
+                        response: None,
+                        url: url.clone(),
+                        received: 0,
+                        expected: Some(0),
+                        stall: self.timeouts.stall,
+                    },
+                })
+            }
+            (416, _) if from > 0 => {
+                let response = self.ask(url, 0).await?;
+                self.whole(response, from)
+            }
+            _ => self.whole(response, from),
+        }
+    }
+
+    async fn ask(&self, url: &Url, from: u64) -> Result<Response, ClmsError> {
+        let mut request = self.bare.get(url.clone());
+        if from > 0 {
+            request = request.header(RANGE, format!("bytes={from}-"));
+        }
+        let request =
+            request.build().map_err(|_| ClmsError::UnsafeLink { reason: "it is no address".to_owned() })?;
+        head(&self.bare, request, self.timeouts.head).await.map_err(|failure| match failure.error {
+            // The redirect policy and the resolver can only speak through an error's text.
+            ClmsError::Unreachable { reason, .. } if reason.contains(UNSAFE_WORDS) => {
+                ClmsError::UnsafeLink { reason }
+            }
+            error => error,
+        })
+    }
+
+    /// The answer to a request for the whole file, or to a range that was ignored.
+    fn whole(&self, response: Response, asked_from: u64) -> Result<Download, ClmsError> {
+        let status = response.status().as_u16();
+        let lost = |reason: String| Err(ClmsError::LinkLost { reason });
+        match status {
+            200 if is_html(response.headers(), b"") => {
+                lost(format!("{} answers with a web page", host(response.url())))
+            }
+            200 => {
+                let accepts = response.headers().get("accept-ranges").and_then(|value| value.to_str().ok());
+                let ranges = match accepts {
+                    _ if asked_from > 0 => Ranges::Ignored,
+                    Some(unit) if unit.eq_ignore_ascii_case("bytes") => Ranges::Honoured,
+                    Some(_) => Ranges::Ignored,
+                    None => Ranges::Unknown,
+                };
+                let total = content_length(response.headers());
+                self.downloading(response, 0, total, ranges)
+            }
+            401 | 403 | 404 | 410 => lost(format!("{} answers with status {status}", host(response.url()))),
+            429 => Err(ClmsError::RateLimited {
+                retry_after: clock::retry_after(response.headers(), jiff::Timestamp::now()),
+            }),
+            500.. => Err(ClmsError::Server { status, msg: "the file host failed".to_owned() }),
+            400..500 => {
+                Err(ClmsError::Refused { status, msg: "the file host does not take the request".to_owned() })
+            }
+            _ => Err(bad_answer(response.url(), format!("it has the unexpected status {status}"))),
+        }
+    }
+
+    fn downloading(
+        &self,
+        response: Response,
+        start: u64,
+        total: Option<u64>,
+        ranges: Ranges,
+    ) -> Result<Download, ClmsError> {
+        let url = response.url().clone();
+        if is_html(response.headers(), b"") {
+            return Err(ClmsError::LinkLost { reason: format!("{} answers with a web page", host(&url)) });
+        }
+        let expected = match total {
+            Some(total) => Some(total.saturating_sub(start)),
+            None => content_length(response.headers()),
+        };
+        let etag = etag(response.headers());
+        let body = Body { response: Some(response), url, received: 0, expected, stall: self.timeouts.stall };
+        Ok(Download { start, total, ranges, etag, body })
+    }
+}
+
+/// `Content-Range: bytes 5-9/10`, `bytes */10`, `bytes 5-9/*`.
+struct ContentRange {
+    start: Option<u64>,
+    total: Option<u64>,
+}
+
+impl ContentRange {
+    fn read(headers: &HeaderMap) -> Option<Self> {
+        Self::parse(headers.get(CONTENT_RANGE)?.to_str().ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (range, total) = text.trim().strip_prefix("bytes")?.trim().split_once('/')?;
+        let start = range.split_once('-').and_then(|(start, _)| start.trim().parse().ok());
+        Some(Self { start, total: total.trim().parse().ok() })
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+fn etag(headers: &HeaderMap) -> Option<String> {
+    headers.get(ETAG)?.to_str().ok().map(str::to_owned)
+}
+
+/// Marks errors of the redirect policy and the resolver.
+const UNSAFE_WORDS: &str = "the download link is not trusted";
+
+/// Gives a builder the rules for downloads: checked and bounded redirects, no inner addresses by DNS.
+pub(super) fn bare_client(builder: ClientBuilder, api_is_loopback: bool) -> ClientBuilder {
+    let builder = builder.redirect(redirect::Policy::custom(move |attempt| {
+        if attempt.previous().len() > MAX_REDIRECTS {
+            return attempt.error("too many redirects");
+        }
+        match check_download_url(api_is_loopback, attempt.url()) {
+            Ok(()) => attempt.follow(),
+            Err(error) => attempt.error(error),
+        }
+    }));
+    // With a proxy it is the proxy that resolves names, and its own name may well be an inner one.
+    if api_is_loopback || proxy_is_set() { builder } else { builder.dns_resolver(PublicOnly) }
+}
+
+fn proxy_is_set() -> bool {
+    ["https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy", "ALL_PROXY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+/// Resolves names to public addresses only, so that a link cannot name an inner host by a public name.
+struct PublicOnly;
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let public: Vec<SocketAddr> =
+                found.iter().copied().filter(|address| is_public(address.ip())).collect();
+            if public.is_empty() && !found.is_empty() {
+                let reason = format!("{} has an inner address", name.as_str());
+                return Err(ClmsError::UnsafeLink { reason }.into());
+            }
+            Ok(Box::new(public.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges() {
+        let parse = |text: &str| ContentRange::parse(text).map(|range| (range.start, range.total));
+        assert_eq!(parse("bytes 5-9/10"), Some((Some(5), Some(10))));
+        assert_eq!(parse("bytes */10"), Some((None, Some(10))));
+        assert_eq!(parse("bytes 5-9/*"), Some((Some(5), None)));
+        assert_eq!(parse("lines 5-9/10"), None);
+        assert_eq!(parse("bytes"), None);
+    }
+
+    #[test]
+    fn the_marker_is_in_the_message() {
+        let text = ClmsError::UnsafeLink { reason: String::new() }.to_string();
+        assert!(text.contains(UNSAFE_WORDS));
+    }
+
+    #[tokio::test]
+    async fn a_public_name_for_an_inner_host_is_refused() {
+        let refused = PublicOnly.resolve("localhost".parse().unwrap()).await;
+        assert!(refused.err().unwrap().to_string().contains(UNSAFE_WORDS));
+    }
+}

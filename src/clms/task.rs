@@ -1,0 +1,261 @@
+//! A task of the download queue, as `@datarequest_status_get` and `@datarequest_search` give it.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use url::Url;
+
+use super::ids::{DatasetUid, FileId, TaskId};
+use super::wire;
+
+/// `Status` of a task. Compared without regard to case: children of CDSE tasks say `QUEUED`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskStatus {
+    /// Waits, or was refused by the packer and waits for good, or is done and nobody noted it ([`Task::outcome`]).
+    Queued,
+    /// Being packed.
+    InProgress,
+    /// Done; the link may have expired since.
+    FinishedOk,
+    /// The packer failed.
+    FinishedNok,
+    /// Refused by the packer.
+    Rejected,
+    /// Cancelled by the user or the operators.
+    Cancelled,
+    /// A text this release does not know, kept as it came (empty when there was none).
+    Unknown(String),
+}
+
+impl TaskStatus {
+    fn parse(text: &str) -> Self {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "queued" => Self::Queued,
+            "in_progress" => Self::InProgress,
+            "finished_ok" => Self::FinishedOk,
+            "finished_nok" => Self::FinishedNok,
+            "rejected" => Self::Rejected,
+            "cancelled" | "canceled" => Self::Cancelled,
+            _ => Self::Unknown(text.to_owned()),
+        }
+    }
+
+    /// The service's spelling.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Queued => "Queued",
+            Self::InProgress => "In_progress",
+            Self::FinishedOk => "Finished_ok",
+            Self::FinishedNok => "Finished_nok",
+            Self::Rejected => "Rejected",
+            Self::Cancelled => "Cancelled",
+            Self::Unknown(text) => text,
+        }
+    }
+}
+
+/// One ordered thing inside a task. Cut-outs have no `file_id`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskDataset {
+    /// The dataset it was ordered from.
+    pub dataset: Option<DatasetUid>,
+    /// The pre-packaged file, `None` for a cut-out.
+    pub file: Option<FileId>,
+    /// Title of the dataset when it was ordered.
+    pub title: Option<String>,
+}
+
+/// What a task's fields say together; the status alone is not to be trusted (CLMS-API 8.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskOutcome {
+    /// Not done yet: poll on.
+    Open,
+    /// Done, the file is (or was) at this address.
+    Finished {
+        /// Where the outer zip is.
+        url: Url,
+    },
+    /// Said to be done, but without a usable link: only a new order helps.
+    FinishedWithoutLink,
+    /// Failed or was rejected.
+    Failed,
+    /// Cancelled. A late report of the packer can still turn it into a finished one.
+    Cancelled,
+}
+
+/// A task of the queue. Fields the service leaves out are `None`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// The status as the service words it; decide by [`Task::outcome`].
+    pub status: TaskStatus,
+    /// What was ordered, in the order of the request.
+    pub datasets: Vec<TaskDataset>,
+    /// The usable links (normally none or one).
+    pub download_urls: Vec<Url>,
+    /// Bytes of the outer zip.
+    pub file_size: Option<u64>,
+    /// When the task was registered.
+    pub registered: Option<Timestamp>,
+    /// When it ended; the 72 hours of the link count from here.
+    pub finalized: Option<Timestamp>,
+    /// The packer's words.
+    pub message: Option<String>,
+    /// Number of the job in the packer (FME), also the number in the link.
+    pub fme_task_id: Option<u64>,
+}
+
+impl Task {
+    /// Reads a task; `None` only when the value is no object. Odd fields become `None`.
+    pub fn from_json(value: &Value) -> Option<Self> {
+        let fields = value.as_object()?;
+        let datasets = match fields.get("Datasets") {
+            Some(Value::Array(list)) => list.iter().filter_map(task_dataset).collect(),
+            // Children of CDSE tasks hold the one dataset without a list around it.
+            Some(single) => task_dataset(single).into_iter().collect(),
+            None => Vec::new(),
+        };
+        Some(Self {
+            status: TaskStatus::parse(&wire::text(fields.get("Status")).unwrap_or_default()),
+            datasets,
+            download_urls: wire::texts(fields.get("DownloadURL"))
+                .iter()
+                .filter_map(|text| Url::parse(text).ok())
+                .filter(|url| matches!(url.scheme(), "http" | "https"))
+                .collect(),
+            file_size: wire::whole_number(fields.get("FileSize")),
+            registered: wire::moment(fields.get("RegistrationDateTime")),
+            finalized: wire::moment(fields.get("FinalizationDateTime")),
+            message: wire::trimmed(fields.get("Message")),
+            fme_task_id: wire::whole_number(fields.get("FMETaskId")),
+        })
+    }
+
+    /// What to do about the task.
+    ///
+    /// A `Queued` task with a link is finished: about one in fourteen stays so after a race in the service.
+    /// `Cancelled` with a link stays cancelled: the operators or the user said so.
+    pub fn outcome(&self) -> TaskOutcome {
+        match &self.status {
+            TaskStatus::Cancelled => TaskOutcome::Cancelled,
+            TaskStatus::FinishedNok | TaskStatus::Rejected => TaskOutcome::Failed,
+            status => match self.download_urls.first() {
+                Some(url) => TaskOutcome::Finished { url: url.clone() },
+                None if *status == TaskStatus::FinishedOk => TaskOutcome::FinishedWithoutLink,
+                None => TaskOutcome::Open,
+            },
+        }
+    }
+
+    /// True when the task is an order of exactly this one file.
+    pub fn is_order_of(&self, dataset: &DatasetUid, file: &FileId) -> bool {
+        matches!(self.datasets.as_slice(), [only] if only.dataset.as_ref() == Some(dataset) && only.file.as_ref() == Some(file))
+    }
+}
+
+fn task_dataset(value: &Value) -> Option<TaskDataset> {
+    let fields = value.as_object()?;
+    Some(TaskDataset {
+        dataset: fields.get("DatasetID").and_then(DatasetUid::from_json),
+        file: fields.get("FileID").and_then(FileId::from_json),
+        title: wire::trimmed(fields.get("DatasetTitle")),
+    })
+}
+
+/// The tasks of `@datarequest_search`: an object keyed by task id. Entries that are no tasks are left out and counted.
+pub(super) fn tasks_from_json(value: &Value) -> Option<(Vec<(TaskId, Task)>, usize)> {
+    // Plone's JSON of an empty mapping is `{}`; an empty list has the same meaning.
+    if value.as_array().is_some_and(Vec::is_empty) {
+        return Some((Vec::new(), 0));
+    }
+    let entries = value.as_object()?;
+    let tasks: Vec<_> =
+        entries.iter().filter_map(|(id, task)| Some((TaskId::parse(id)?, Task::from_json(task)?))).collect();
+    let odd = entries.len() - tasks.len();
+    Some((tasks, odd))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::clms::wire::tests::any_json;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    proptest! {
+        #[test]
+        fn no_json_makes_a_task_panic(value in any_json()) {
+            if let Some(task) = Task::from_json(&value) {
+                task.outcome();
+            }
+            tasks_from_json(&value);
+        }
+    }
+
+    fn task(value: Value) -> Task {
+        Task::from_json(&value).unwrap()
+    }
+
+    #[test]
+    fn a_queued_task_with_a_link_is_finished() {
+        let task =
+            task(json!({"Status": "Queued", "DownloadURL": "https://h/results/1.zip", "FileSize": "12"}));
+        assert_eq!(
+            task.outcome(),
+            TaskOutcome::Finished { url: Url::parse("https://h/results/1.zip").unwrap() }
+        );
+        assert_eq!(task.file_size, Some(12));
+    }
+
+    #[test]
+    fn links_come_as_text_list_or_null() {
+        let url = Url::parse("https://h/1.zip").unwrap();
+        for link in [json!("https://h/1.zip"), json!(["https://h/1.zip"]), json!([null, " https://h/1.zip "])]
+        {
+            let task = task(json!({"Status": "Finished_ok", "DownloadURL": link}));
+            assert_eq!(task.download_urls.as_slice(), std::slice::from_ref(&url));
+        }
+        for link in [json!(null), json!(""), json!([]), json!("file:///etc/passwd"), json!("not a url")] {
+            let task = task(json!({"Status": "Finished_ok", "DownloadURL": link}));
+            assert_eq!(task.outcome(), TaskOutcome::FinishedWithoutLink);
+        }
+    }
+
+    #[test]
+    fn children_of_cdse_tasks_are_understood() {
+        let child = task(
+            json!({"Status": "QUEUED", "Datasets": {"DatasetID": "d", "OutputFormat": "Geotiff"}, "cdse_task_role": "child"}),
+        );
+        assert_eq!(child.status, TaskStatus::Queued);
+        assert_eq!(child.datasets.len(), 1);
+        assert_eq!(child.outcome(), TaskOutcome::Open);
+        assert!(!child.is_order_of(&DatasetUid::parse("d").unwrap(), &FileId::parse("f").unwrap()));
+    }
+
+    #[test]
+    fn only_a_task_of_that_one_file_is_its_order() {
+        let (dataset, file) = (DatasetUid::parse("d").unwrap(), FileId::parse("f").unwrap());
+        let ordered = json!({"DatasetID": "d", "FileID": "f"});
+        assert!(task(json!({"Datasets": [ordered]})).is_order_of(&dataset, &file));
+        assert!(
+            !task(json!({"Datasets": [ordered, {"DatasetID": "d", "FileID": "g"}]}))
+                .is_order_of(&dataset, &file)
+        );
+        assert!(!task(json!({})).is_order_of(&dataset, &file));
+    }
+
+    #[test]
+    fn ends_are_told_apart() {
+        for (status, outcome) in [
+            ("Finished_nok", TaskOutcome::Failed),
+            ("Rejected", TaskOutcome::Failed),
+            ("Cancelled", TaskOutcome::Cancelled),
+            ("In_progress", TaskOutcome::Open),
+            ("Brand_new", TaskOutcome::Open),
+        ] {
+            assert_eq!(task(json!({"Status": status})).outcome(), outcome, "{status}");
+        }
+        let cancelled = task(json!({"Status": "Cancelled", "DownloadURL": "https://h/1.zip"}));
+        assert_eq!(cancelled.outcome(), TaskOutcome::Cancelled);
+        assert_eq!(task(json!({"Status": "Brand_new"})).status.as_str(), "Brand_new");
+    }
+}

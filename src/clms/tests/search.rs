@@ -1,0 +1,255 @@
+//! The catalogue: pages, loops, broken answers, redirects, retries.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::clms::{ClmsError, DatasetRecord};
+
+fn dataset(number: usize) -> Value {
+    json!({"UID": format!("uid{number}"), "id": format!("dataset-{number}"), "title": format!("Dataset {number}")})
+}
+
+fn param(seen: &Seen, name: &str) -> Option<String> {
+    url::form_urlencoded::parse(seen.query.as_bytes())
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+/// A search over `total` datasets, `size` per page, whose `next` starts with `prefix`.
+fn page(seen: &Seen, total: usize, size: usize, prefix: &str) -> Value {
+    let start: usize = param(seen, "b_start").unwrap().parse().unwrap();
+    let items: Vec<_> = (start..total.min(start + size)).map(dataset).collect();
+    let mut page = json!({"items": items, "items_total": total});
+    if start + size < total {
+        let next = format!("{prefix}@search?portal_type=DataSet&fullobjects=1&b_start={}", start + size);
+        page["batching"] = json!({"next": next});
+    }
+    page
+}
+
+async fn crawl(server: &Server) -> Result<Vec<DatasetRecord>, ClmsError> {
+    server.client(None).catalogue(|_, _| ()).await
+}
+
+#[tokio::test]
+async fn all_pages_come_from_our_address_without_a_token() {
+    let server =
+        Server::start(|_, seen| answer(200, &page(seen, 25, 10, "http://inner.invalid:1/++api++/"))).await;
+    let mut told = Vec::new();
+    let client = server.client_with_key();
+    let records = client.catalogue(|done, total| told.push((done, total))).await.unwrap();
+    assert_eq!(records.len(), 25);
+    assert_eq!(records[24].short_name, "dataset-24");
+    assert_eq!(told, [(10, 25), (20, 25), (25, 25)]);
+    for seen in server.seen() {
+        assert_eq!(seen.path, "/api/@search");
+        assert_eq!(seen.header("authorization"), None);
+        assert_eq!(seen.header("accept"), Some("application/json"));
+        assert_eq!(seen.header("user-agent"), Some(concat!("clmsfs/", env!("CARGO_PKG_VERSION"))));
+        assert_eq!(param(&seen, "fullobjects").as_deref(), Some("1"));
+    }
+    assert_eq!(param(&server.seen()[0], "b_size").as_deref(), Some("100"));
+}
+
+#[tokio::test]
+async fn a_search_without_batching_is_one_page() {
+    let server = Server::start(|_, seen| answer(200, &page(seen, 3, 10, "/"))).await;
+    assert_eq!(crawl(&server).await.unwrap().len(), 3);
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn endless_searches_end() {
+    // Names itself as the next page.
+    let itself = Server::start(|_, _| {
+        answer(
+            200,
+            &json!({"items": [dataset(1)], "items_total": 9, "batching": {"next": "/@search?b_start=5"}}),
+        )
+    })
+    .await;
+    // Always a new next page, never an item (`b_size=0` of the real service).
+    let never = Server::start(|number, _| {
+        answer(200, &json!({"items": [], "items_total": 9, "batching": {"next": format!("/@search?b_start={number}1")}}))
+    })
+    .await;
+    // Breaks off.
+    let short = Server::start(|_, _| answer(200, &json!({"items": [dataset(1)], "items_total": 9}))).await;
+    for server in [&itself, &never, &short] {
+        let error = crawl(server).await.unwrap_err();
+        assert!(matches!(error, ClmsError::BadAnswer { .. }), "{error}");
+        assert!(server.seen().len() <= 2);
+    }
+    // Goes on naming a next page after the last item.
+    let beyond = Server::start(|number, _| {
+        answer(200, &json!({"items": [dataset(1)], "items_total": 1, "batching": {"next": format!("/@search?b_start={number}1")}}))
+    })
+    .await;
+    assert_eq!(crawl(&beyond).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn broken_and_repeated_items_are_left_out() {
+    let server = Server::start(|_, _| {
+        let items = json!([dataset(1), null, 7, {"title": "no uid"}, dataset(1), dataset(2)]);
+        answer(200, &json!({"items": items, "items_total": 6}))
+    })
+    .await;
+    let names: Vec<_> = crawl(&server).await.unwrap().into_iter().map(|record| record.short_name).collect();
+    assert_eq!(names, ["dataset-1", "dataset-2"]);
+}
+
+#[tokio::test]
+async fn broken_answers_are_named() {
+    type Make = fn() -> Response<Body>;
+    let cases: [(Make, &str); 4] = [
+        (|| html(200), "web page"),
+        (|| Response::new(Body::from(r#"{"items": [{"UID": "#)), "breaks off"),
+        (|| Response::new(Body::from(r#"{"items": ]"#)), "broken at line"),
+        (|| answer(200, &json!({"error": 1})), "no items"),
+    ];
+    for (make, words) in cases {
+        let server = Server::start(move |_, _| make()).await;
+        let error = crawl(&server).await.unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(!error.is_transient());
+        assert_eq!(server.seen().len(), 1, "asking again would not help");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_cut_on_the_way_is_asked_for_again() {
+    let (address, count) = raw_server(
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{\"items\": [",
+        false,
+    )
+    .await;
+    let api = Url::parse(&format!("http://{address}/api")).unwrap();
+    let error = client(api, None).catalogue(|_, _| ()).await.unwrap_err();
+    assert!(matches!(error, ClmsError::Unreachable { .. }), "{error}");
+    assert_eq!(*count.lock().unwrap(), 3);
+}
+
+#[tokio::test]
+async fn silence_ends() {
+    for bytes in
+        [&b""[..], b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{"]
+    {
+        let (address, _) = raw_server(bytes, true).await;
+        let mut options = ClientOptions::new(Url::parse(&format!("http://{address}/api")).unwrap());
+        options.timeouts.head = Duration::from_millis(100);
+        options.timeouts.body = Duration::from_millis(100);
+        options.retry.attempts = 1;
+        let error = Client::new(options).unwrap().catalogue(|_, _| ()).await.unwrap_err();
+        assert!(matches!(error, ClmsError::Unreachable { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_cut() {
+    let (address, _) = raw_server(
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 999999999999\r\n\r\n{",
+        true,
+    )
+    .await;
+    let api = Url::parse(&format!("http://{address}/api")).unwrap();
+    let error = client(api, None).catalogue(|_, _| ()).await.unwrap_err();
+    assert!(error.to_string().contains("larger than"), "{error}");
+}
+
+#[tokio::test]
+async fn passing_failures_are_tried_again_and_lasting_ones_are_not() {
+    for status in [429, 500, 502, 503] {
+        let server = Server::start(move |number, seen| match number {
+            0 | 1 => answer(status, &json!({"message": "later"})),
+            _ => answer(200, &page(seen, 1, 10, "/")),
+        })
+        .await;
+        assert_eq!(crawl(&server).await.unwrap().len(), 1);
+        assert_eq!(server.seen().len(), 3);
+    }
+    for status in [400, 403, 404] {
+        let server = Server::start(move |_, _| answer(status, &json!({"msg": "no"}))).await;
+        let error = crawl(&server).await.unwrap_err();
+        assert_eq!(error, ClmsError::Refused { status, msg: "no".into() });
+        assert_eq!(server.seen().len(), 1);
+    }
+    let server = Server::start(|_, _| html(503)).await;
+    assert!(matches!(crawl(&server).await.unwrap_err(), ClmsError::Server { status: 503, .. }));
+    assert_eq!(server.seen().len(), 3, "attempts are bounded");
+}
+
+#[tokio::test]
+async fn retry_after_is_honoured_or_handed_up() {
+    let limited = |wait: &'static str| {
+        move |number: usize, seen: &Seen| {
+            if number > 0 {
+                return answer(200, &page(seen, 1, 10, "/"));
+            }
+            let mut response = answer(429, &json!({}));
+            response.headers_mut().insert("retry-after", wait.parse().unwrap());
+            response
+        }
+    };
+    let server = Server::start(limited("1")).await;
+    let begun = std::time::Instant::now();
+    crawl(&server).await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+
+    let server = Server::start(limited("600")).await;
+    let error = crawl(&server).await.unwrap_err();
+    assert_eq!(error, ClmsError::RateLimited { retry_after: Some(Duration::from_secs(600)) });
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn redirects_keep_the_token_inside_the_api_and_stop_at_its_border() {
+    let other = Server::start(|_, _| answer(200, &json!({}))).await;
+    let outside = other.url("/api/@datarequest_search").to_string();
+    let where_to = Arc::new(Mutex::new("/api/moved".to_owned()));
+    let target = Arc::clone(&where_to);
+    let server = Server::start(move |_, seen| match seen.path.as_str() {
+        "/@@oauth2-token" => token_answer("t"),
+        "/api/@datarequest_search" => redirect(&target.lock().unwrap()),
+        _ => answer(200, &json!({})),
+    })
+    .await;
+    let client = server.client_with_key();
+    client.tasks().await.unwrap();
+    let moved = server.seen().into_iter().find(|seen| seen.path == "/api/moved").unwrap();
+    assert_eq!(moved.header("authorization"), Some("Bearer t"));
+
+    *where_to.lock().unwrap() = outside;
+    let error = client.tasks().await.unwrap_err();
+    assert!(error.to_string().contains("redirects to"), "{error}");
+    assert_eq!(other.seen().len(), 0);
+
+    *where_to.lock().unwrap() = "/api/@datarequest_search".to_owned();
+    assert!(client.tasks().await.unwrap_err().to_string().contains("circles"));
+}
+
+#[tokio::test]
+async fn no_service_at_all_is_unreachable() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let api = Url::parse(&format!("http://{address}/api")).unwrap();
+    let error = client(api, None).catalogue(|_, _| ()).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert!(error.to_string().contains("127.0.0.1"), "{error}");
+}
+
+#[tokio::test]
+async fn calls_can_be_dropped_in_the_middle() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&count);
+    let server = Server::start(move |_, seen| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        answer(200, &page(seen, 1, 10, "/"))
+    })
+    .await;
+    let client = server.client(None);
+    drop(client.catalogue(|_, _| ()));
+    assert_eq!(count.load(Ordering::SeqCst), 0);
+    assert_eq!(client.catalogue(|_, _| ()).await.unwrap().len(), 1);
+}

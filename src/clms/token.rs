@@ -1,0 +1,234 @@
+//! Access tokens: one grant at a time however many calls wait for it, renewed in good time or after a 401.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use tokio::sync::OnceCell;
+
+use super::error::ClmsError;
+use super::http::{Answer, Limits, Transport, bad_answer};
+use super::key::{Credentials, ServiceKey};
+use super::retry::RetryPolicy;
+use super::secret::Secret;
+use super::wire;
+
+/// `iat` lies this far back: the service refuses one that is only 5 s in its future (CLMS-API 8.2).
+const BACK_DATED: i64 = 60;
+/// Used when the service does not say how long a token lives (its default, CLMS-API 1.4).
+const USUAL_LIFETIME: u64 = 3600;
+/// A token is renewed this long before its end, or after three quarters of a short life.
+const RENEW_BEFORE: Duration = Duration::from_secs(300);
+/// Refused credentials are not tried again for this long: token storms got users of other programs banned.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(60);
+
+/// An access token; clones share one secret, which is wiped with the last of them.
+#[derive(Debug, Clone)]
+pub(super) struct Token {
+    secret: Arc<Secret>,
+    renew_at: Instant,
+}
+
+impl Token {
+    pub(super) fn expose(&self) -> &[u8] {
+        self.secret.expose()
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.secret, &other.secret)
+    }
+}
+
+/// One grant: asked once, shared by all who wait.
+struct Attempt {
+    outcome: OnceCell<Outcome>,
+}
+
+struct Outcome {
+    result: Result<Token, ClmsError>,
+    at: Instant,
+}
+
+impl Attempt {
+    fn open() -> Arc<Self> {
+        Arc::new(Self { outcome: OnceCell::new() })
+    }
+}
+
+/// Gets, keeps and renews the token.
+pub(super) struct TokenSource {
+    credentials: Credentials,
+    transport: Transport,
+    limits: Limits,
+    retry: RetryPolicy,
+    current: Mutex<Arc<Attempt>>,
+}
+
+impl TokenSource {
+    pub(super) fn new(
+        credentials: Credentials,
+        transport: Transport,
+        limits: Limits,
+        retry: RetryPolicy,
+    ) -> Self {
+        Self { credentials, transport, limits, retry, current: Mutex::new(Attempt::open()) }
+    }
+
+    /// A token that is good for some minutes. Concurrent callers share one grant and also its failure.
+    pub(super) async fn token(&self) -> Result<Token, ClmsError> {
+        loop {
+            let attempt = self.current();
+            // If the caller that asks goes away, one of those that wait takes over.
+            let outcome = attempt
+                .outcome
+                .get_or_init(async || Outcome { result: self.obtain().await, at: Instant::now() })
+                .await;
+            match &outcome.result {
+                Ok(token) if Instant::now() < token.renew_at => return Ok(token.clone()),
+                Ok(_) => self.replace(&attempt, Attempt::open()),
+                Err(error) => {
+                    let pause = matches!(error, ClmsError::CredentialsRefused { .. });
+                    if pause && outcome.at.elapsed() >= REFUSAL_PAUSE {
+                        self.replace(&attempt, Attempt::open());
+                        continue;
+                    }
+                    if !pause {
+                        self.replace(&attempt, Attempt::open());
+                    }
+                    return Err(error.clone());
+                }
+            }
+        }
+    }
+
+    /// Forgets a token that got a 401, unless somebody has renewed it meanwhile.
+    pub(super) fn discard(&self, refused: &Token) {
+        self.exchange_if_current(refused, Attempt::open);
+    }
+
+    /// Notes that a brand-new token was refused too: no further grants for a while.
+    pub(super) fn condemn(&self, refused: &Token, error: &ClmsError) {
+        self.exchange_if_current(refused, || {
+            let outcome = Outcome { result: Err(error.clone()), at: Instant::now() };
+            Arc::new(Attempt { outcome: OnceCell::new_with(Some(outcome)) })
+        });
+    }
+
+    fn exchange_if_current(&self, refused: &Token, make: impl FnOnce() -> Arc<Attempt>) {
+        let attempt = self.current();
+        let holds = attempt
+            .outcome
+            .get()
+            .and_then(|outcome| outcome.result.as_ref().ok())
+            .is_some_and(|token| token.is_same(refused));
+        if holds {
+            self.replace(&attempt, make());
+        }
+    }
+
+    fn current(&self) -> Arc<Attempt> {
+        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn replace(&self, old: &Arc<Attempt>, new: Arc<Attempt>) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&current, old) {
+            *current = new;
+        }
+    }
+
+    /// Asks for a token, with bounded repetition, and once more when the clocks turn out to differ.
+    async fn obtain(&self) -> Result<Token, ClmsError> {
+        let key = self.credentials.key()?;
+        let mut attempt = 1;
+        let mut clock_corrected = false;
+        loop {
+            let (error, asked) = match self.grant(&key).await {
+                Ok(answer) if answer.status.is_success() => return self.take(&answer),
+                Ok(answer) if !clock_corrected && blames_the_clock(&answer) => {
+                    // The refusal's own Date header has just been measured.
+                    clock_corrected = true;
+                    tracing::info!(offset = ?self.transport.clock.offset(), "the service's clock differs; asking for the token again");
+                    continue;
+                }
+                Ok(answer) => (refused(&answer), answer.retry_after()),
+                Err(error) => (error, None),
+            };
+            let wait = self.retry.wait(attempt, asked, rand::random()).filter(|_| error.is_transient());
+            let Some(wait) = wait else { return Err(error) };
+            tracing::debug!(%error, ?wait, "the token request failed; trying again");
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    async fn grant(&self, key: &ServiceKey) -> Result<Answer, ClmsError> {
+        let issued = self.transport.clock.now().as_second() - BACK_DATED;
+        let assertion = key.grant(issued).map_err(|()| ClmsError::CredentialsRefused {
+            reason: "the private key cannot sign".to_owned(),
+        })?;
+        // No Authorization header: an expired one would poison the answer (CLMS-API 1.4).
+        let request = self
+            .transport
+            .http
+            .post(key.token_url().clone())
+            .header(ACCEPT, "application/json")
+            .form(&[("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", &assertion)])
+            .build()
+            .map_err(|_| bad_answer(key.token_url(), "no request can be made of its address".to_owned()))?;
+        debug_assert!(request.headers().contains_key(CONTENT_TYPE));
+        self.transport.exchange(request, self.limits).await.map_err(|failure| failure.error)
+    }
+
+    fn take(&self, answer: &Answer) -> Result<Token, ClmsError> {
+        let mut body = answer.json()?;
+        let lifetime = wire::whole_number(body.get("expires_in")).unwrap_or(USUAL_LIFETIME);
+        let lifetime = Duration::from_secs(lifetime.clamp(1, 24 * 3600));
+        let token = match body.get_mut("access_token").map(serde_json::Value::take) {
+            Some(serde_json::Value::String(token)) if !token.trim().is_empty() => Secret::new(token),
+            _ => return Err(bad_answer(&answer.url, "it holds no access_token".to_owned())),
+        };
+        Ok(Token { secret: Arc::new(token), renew_at: Instant::now() + renew_after(lifetime) })
+    }
+}
+
+/// How long a token of this lifetime is used.
+fn renew_after(lifetime: Duration) -> Duration {
+    lifetime - RENEW_BEFORE.min(lifetime / 4)
+}
+
+/// What the token endpoint's refusals mean (CLMS-API 1.3): 400 and 401 are about the key.
+fn refused(answer: &Answer) -> ClmsError {
+    match answer.status.as_u16() {
+        400 | 401 | 403 if answer.json().is_ok() => {
+            ClmsError::CredentialsRefused { reason: answer.message() }
+        }
+        404 | 405 => {
+            bad_answer(&answer.url, format!("it gives no tokens (status {})", answer.status.as_u16()))
+        }
+        _ => answer.refusal(),
+    }
+}
+
+/// True for the refusals that a right clock would have avoided.
+fn blames_the_clock(answer: &Answer) -> bool {
+    if answer.status.as_u16() != 400 {
+        return false;
+    }
+    let text = answer.message().to_ascii_lowercase();
+    ["(iat)", "issue time is in the future", "issued more than", "signature has expired", "in the future"]
+        .iter()
+        .any(|words| text.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_renewed_before_their_end() {
+        for (lifetime, used) in [(3600, 3300.0), (1200, 900.0), (100, 75.0), (1, 0.75)] {
+            assert_eq!(renew_after(Duration::from_secs(lifetime)).as_secs_f64(), used);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Reading the service's JSON without being surprised by it.
+//!
+//! Any field may be a string, a number, `{"title": …, "token": …}`, null or absent (CLMS-API sections 2 and 8.1).
+//! These helpers never fail: what cannot be understood is `None`.
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use serde_json::Value;
+
+/// The text of a field: a string that is not blank (kept as it is, blanks around it included), a number as text,
+/// the title or else the token of a choice, the first text of a list.
+pub(super) fn text(value: Option<&Value>) -> Option<String> {
+    match value? {
+        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Object(choice) => ["title", "token"].iter().find_map(|key| choice.get(*key).and_then(plain)),
+        Value::Array(list) => list.iter().find_map(plain),
+        _ => None,
+    }
+}
+
+/// A string that is not blank or a number; no recursion, so hostile nesting costs nothing.
+fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Like [`text`], without blanks around it.
+pub(super) fn trimmed(value: Option<&Value>) -> Option<String> {
+    text(value).map(|text| text.trim().to_owned())
+}
+
+/// All texts of a list; a single text counts as a list of one.
+pub(super) fn texts(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::Array(list)) => list.iter().filter_map(|entry| trimmed(Some(entry))).collect(),
+        other => trimmed(other).into_iter().collect(),
+    }
+}
+
+/// A whole number, also when written as text.
+pub(super) fn whole_number(value: Option<&Value>) -> Option<u64> {
+    match value? {
+        Value::Number(number) => number.as_u64().or_else(|| {
+            let float = number.as_f64()?;
+            // 2^53: beyond it a double no longer counts in ones.
+            (float >= 0.0 && float.fract() == 0.0 && float <= 9_007_199_254_740_992.0).then_some(float as u64)
+        }),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// A finite number, also when written as text.
+pub(super) fn number(value: Option<&Value>) -> Option<f64> {
+    let number = match value? {
+        Value::Number(number) => number.as_f64()?,
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    number.is_finite().then_some(number)
+}
+
+/// The `items` of a "mixed field" (`{"items": [...]}`), or of a bare list.
+pub(super) fn items(value: Option<&Value>) -> &[Value] {
+    match value {
+        Some(Value::Array(list)) => list,
+        Some(Value::Object(object)) => {
+            object.get("items").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+        }
+        _ => &[],
+    }
+}
+
+/// A moment: ISO 8601 with an offset, without one (then it is UTC), or a bare date.
+pub(super) fn moment(value: Option<&Value>) -> Option<Timestamp> {
+    parse_moment(value?.as_str()?)
+}
+
+/// [`moment`] of a text.
+pub(super) fn parse_moment(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    if let Ok(moment) = text.parse::<Timestamp>() {
+        return Some(moment);
+    }
+    let civil = text
+        .parse::<DateTime>()
+        .ok()
+        .or_else(|| text.parse::<Date>().ok().map(|date| date.at(0, 0, 0, 0)))?;
+    civil.in_tz("UTC").ok().map(|zoned| zoned.timestamp())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    /// Any JSON, with the keys the service uses turning up often.
+    pub(in crate::clms) fn any_json() -> impl Strategy<Value = Value> {
+        let key = prop_oneof![
+            prop::sample::select(vec![
+                "title",
+                "token",
+                "items",
+                "@id",
+                "UID",
+                "id",
+                "file",
+                "path",
+                "source",
+                "Datasets",
+                "Status",
+                "DownloadURL",
+                "FileSize",
+                "TaskIds",
+                "TaskID",
+                "downloadable_files",
+                "geographicBoundingBox",
+                "west",
+                "east",
+                "north",
+                "south",
+                "created",
+                "RegistrationDateTime",
+                "batching",
+                "next",
+            ])
+            .prop_map(str::to_owned),
+            ".{0,6}",
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,12}".prop_map(Value::from),
+            Just(json!("Finished_ok")),
+            Just(json!("2026-11-22T09:05:19.290220+00:00")),
+            Just(json!("https://example.org/a.zip")),
+        ];
+        leaf.prop_recursive(5, 64, 8, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+                prop::collection::vec((key.clone(), inner), 0..8)
+                    .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_json_makes_the_helpers_panic(value in any_json()) {
+            text(Some(&value));
+            texts(Some(&value));
+            whole_number(Some(&value));
+            number(Some(&value));
+            items(Some(&value));
+            moment(Some(&value));
+        }
+    }
+
+    #[test]
+    fn choices_strings_and_numbers_are_texts() {
+        assert_eq!(text(Some(&json!({"title": null, "token": "Grid"}))).as_deref(), Some("Grid"));
+        assert_eq!(text(Some(&json!({"title": "Geotiff", "token": "g"}))).as_deref(), Some("Geotiff"));
+        assert_eq!(text(Some(&json!({"title": "", "token": "g"}))).as_deref(), Some("g"));
+        assert_eq!(text(Some(&json!(2018))).as_deref(), Some("2018"));
+        assert_eq!(text(Some(&json!(" (SEASON 2) x"))).as_deref(), Some(" (SEASON 2) x"));
+        assert_eq!(text(Some(&json!("  "))), None);
+        assert_eq!(text(Some(&json!(null))), None);
+        assert_eq!(text(None), None);
+    }
+
+    #[test]
+    fn numbers_come_as_text_too() {
+        assert_eq!(whole_number(Some(&json!("9266860"))), Some(9_266_860));
+        assert_eq!(whole_number(Some(&json!(12.0))), Some(12));
+        assert_eq!(whole_number(Some(&json!(-1))), None);
+        assert_eq!(number(Some(&json!("-31.5"))), Some(-31.5));
+        assert_eq!(number(Some(&json!("nan"))), None);
+        assert_eq!(number(Some(&json!(""))), None);
+    }
+
+    #[test]
+    fn times_with_and_without_offset_are_the_same_moment() {
+        let with = parse_moment("2026-11-22T09:05:19.290220+00:00").unwrap();
+        assert_eq!(parse_moment("2026-11-22T09:05:19.290220"), Some(with));
+        assert_eq!(parse_moment("2026-11-22T10:05:19.290220+01:00"), Some(with));
+        assert_eq!(parse_moment("2018-01-01"), parse_moment("2018-01-01T00:00:00Z"));
+        assert_eq!(parse_moment("yesterday"), None);
+    }
+}
