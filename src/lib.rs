@@ -13,6 +13,8 @@
 //! |---|---|
 //! | [`config`] | options: file < environment < flags; sizes, durations; the one table of options |
 //! | [`clms`] | the service: token, client, wire types, errors. Knows HTTP, knows no disk |
+//! | [`store`] | entries on disk: layout, the raster file, publish, LRU, verify |
 
 pub mod clms;
 pub mod config;
+pub mod store;

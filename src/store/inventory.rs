@@ -1,0 +1,578 @@
+//! What the cache holds and what it may still take: leases for readers, reservations for fetches, eviction.
+//!
+//! The budget counts bytes of real blocks: published entries, everything reserved for fetches under way, and
+//! the cache's own books. A fetch reserves before it writes; a reader's lease keeps its entry from eviction.
+//! All methods are synchronous; the lock is held for decisions only, never while files are written or deleted.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::StoreError;
+use super::eviction::{Candidate, Plan, plan};
+use super::layout::{CacheDir, EntryKey, disk_usage, free_space};
+
+/// Limits of the cache.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Budget in bytes.
+    pub bytes: u64,
+    /// Bytes that must stay free on the file system.
+    pub free_floor: u64,
+}
+
+/// What is remembered of an entry across restarts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// The entry.
+    pub key: EntryKey,
+    /// Last use in milliseconds since 1970.
+    pub last_use: u64,
+    /// Pinned by the user.
+    pub pinned: bool,
+}
+
+/// One line of `cache ls`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// The entry.
+    pub key: EntryKey,
+    /// Bytes of real blocks.
+    pub bytes: u64,
+    /// Last use in milliseconds since 1970.
+    pub last_use: u64,
+    /// Pinned by the user.
+    pub pinned: bool,
+    /// How many readers have it open.
+    pub readers: usize,
+}
+
+/// Use of the budget, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// The budget.
+    pub limit: u64,
+    /// Published entries.
+    pub entries: u64,
+    /// Reserved for fetches under way.
+    pub reserved: u64,
+    /// Ledger, catalogue and directories.
+    pub books: u64,
+}
+
+impl Usage {
+    /// Everything that counts against the budget.
+    pub fn total(&self) -> u64 {
+        self.entries + self.reserved + self.books
+    }
+}
+
+/// Told after an entry left the cache.
+pub type OnEvicted = Box<dyn Fn(&EntryKey) + Send + Sync>;
+
+#[derive(Debug)]
+struct Item {
+    bytes: u64,
+    last_use: u64,
+    readers: usize,
+    /// Differs between two publications of the same key.
+    generation: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    items: HashMap<EntryKey, Item>,
+    /// Pins may be set before the entry exists.
+    pins: std::collections::HashSet<EntryKey>,
+    reserved: u64,
+    /// How much of `reserved` lies on the disk already.
+    written: u64,
+    books: u64,
+    /// Entries taken in so far.
+    generations: u64,
+}
+
+impl State {
+    fn take_in(&mut self, key: EntryKey, bytes: u64, last_use: u64) {
+        self.generations += 1;
+        let generation = self.generations;
+        self.items.insert(key, Item { bytes, last_use, readers: 0, generation });
+    }
+}
+
+/// The inventory of one cache directory.
+pub struct Inventory {
+    cache: Arc<CacheDir>,
+    limits: Limits,
+    state: Mutex<State>,
+    on_evicted: OnEvicted,
+}
+
+impl std::fmt::Debug for Inventory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inventory")
+            .field("cache", &self.cache)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inventory {
+    /// Takes stock of `cache`: what lies on disk is adopted, `remembered` adds last uses and pins.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the directory of entries cannot be read.
+    pub fn take_stock(
+        cache: Arc<CacheDir>,
+        limits: Limits,
+        remembered: &[Remembered],
+        on_evicted: OnEvicted,
+    ) -> Result<Self, StoreError> {
+        let known: HashMap<_, _> = remembered.iter().map(|entry| (&entry.key, entry)).collect();
+        let mut state = State::default();
+        let path = cache.entries();
+        let listing =
+            std::fs::read_dir(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
+        for entry in listing.filter_map(Result::ok) {
+            let Some(key) = entry.file_name().to_str().and_then(|name| EntryKey::new(name).ok()) else {
+                tracing::warn!(path = %entry.path().display(), "a foreign file lies among the entries; it is left alone");
+                continue;
+            };
+            let last_use = known.get(&key).map_or_else(now, |entry| entry.last_use);
+            state.take_in(key, disk_usage(&entry.path()), last_use);
+        }
+        state.pins = remembered.iter().filter(|entry| entry.pinned).map(|entry| entry.key.clone()).collect();
+        let inventory = Self { cache, limits, state: Mutex::new(state), on_evicted };
+        inventory.count_books();
+        Ok(inventory)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics while it holds the inventory")
+    }
+
+    /// Counts ledger, catalogue and the like anew; cheap, call it when they may have grown.
+    pub fn count_books(&self) {
+        let root = self.cache.root();
+        let listing = std::fs::read_dir(root).into_iter().flatten().filter_map(Result::ok);
+        let files: u64 = listing
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+            .map(|entry| disk_usage(&entry.path()))
+            .sum();
+        // the three directories themselves: root, rasters, staging
+        self.state().books = files + 3 * 4096;
+    }
+
+    /// True when the entry is published.
+    pub fn contains(&self, key: &EntryKey) -> bool {
+        self.state().items.contains_key(key)
+    }
+
+    /// Opens the entry for reading: it will not be evicted while the lease lives. Counts as a use.
+    pub fn lease(self: &Arc<Self>, key: &EntryKey) -> Option<Lease> {
+        self.hold(key, true)
+    }
+
+    /// Opens the entry for a look that is no use: a nightly `find` must not turn the order of eviction over.
+    pub fn peek(self: &Arc<Self>, key: &EntryKey) -> Option<Lease> {
+        self.hold(key, false)
+    }
+
+    fn hold(self: &Arc<Self>, key: &EntryKey, touch: bool) -> Option<Lease> {
+        let mut state = self.state();
+        let item = state.items.get_mut(key)?;
+        item.readers += 1;
+        if touch {
+            item.last_use = now();
+        }
+        let generation = item.generation;
+        Some(Lease {
+            inventory: Arc::clone(self),
+            key: key.clone(),
+            directory: self.cache.entry(key),
+            generation,
+            touch,
+        })
+    }
+
+    /// Sets or removes the user's pin; it may come before the entry does.
+    pub fn pin(&self, key: &EntryKey, pinned: bool) {
+        let mut state = self.state();
+        if pinned {
+            state.pins.insert(key.clone());
+        } else {
+            state.pins.remove(key);
+        }
+    }
+
+    /// True when the user pinned the entry.
+    pub fn is_pinned(&self, key: &EntryKey) -> bool {
+        self.state().pins.contains(key)
+    }
+
+    /// All entries, least recently used first.
+    pub fn holdings(&self) -> Vec<Holding> {
+        let state = self.state();
+        let mut holdings: Vec<_> = state
+            .items
+            .iter()
+            .map(|(key, item)| Holding {
+                key: key.clone(),
+                bytes: item.bytes,
+                last_use: item.last_use,
+                pinned: state.pins.contains(key),
+                readers: item.readers,
+            })
+            .collect();
+        holdings.sort_by(|a, b| (a.last_use, &a.key).cmp(&(b.last_use, &b.key)));
+        holdings
+    }
+
+    /// Size of one entry in bytes of real blocks.
+    pub fn size(&self, key: &EntryKey) -> Option<u64> {
+        self.state().items.get(key).map(|item| item.bytes)
+    }
+
+    /// How the budget is used.
+    pub fn usage(&self) -> Usage {
+        let state = self.state();
+        usage(&state, self.limits)
+    }
+
+    /// Bytes that could be set aside now without evicting anything; 0 when the disk cannot be asked.
+    pub fn free_room(&self) -> u64 {
+        let within_budget = self.limits.bytes.saturating_sub(self.usage().total());
+        let on_disk = free_space(self.cache.root()).unwrap_or(0).saturating_sub(self.limits.free_floor);
+        within_budget.min(on_disk)
+    }
+
+    /// Sets `bytes` aside for a fetch, evicting what must go.
+    ///
+    /// # Errors
+    /// [`StoreError::Budget`] or [`StoreError::Disk`] when there is not enough room; nothing is reserved then.
+    pub fn reserve(self: &Arc<Self>, bytes: u64) -> Result<Reservation, StoreError> {
+        let mut reservation = Reservation { inventory: Arc::clone(self), bytes: 0, written: 0 };
+        reservation.grow_to(bytes)?;
+        Ok(reservation)
+    }
+
+    /// Sets `more` bytes aside.
+    fn set_aside(&self, more: u64) -> Result<(), StoreError> {
+        let victims = {
+            let mut state = self.state();
+            let used = usage(&state, self.limits).total();
+            let over_budget = used.saturating_add(more).saturating_sub(self.limits.bytes);
+            let free = free_space(self.cache.root())
+                .map_err(|source| StoreError::Io { path: self.cache.root().to_owned(), source })?;
+            // all that is promised and not written yet will still land on the disk
+            let unwritten = state.reserved.saturating_sub(state.written);
+            let disk_need = more.saturating_add(unwritten).saturating_add(self.limits.free_floor);
+            let over_disk = disk_need.saturating_sub(free);
+            let candidates = state
+                .items
+                .iter()
+                .map(|(key, item)| Candidate {
+                    key: key.clone(),
+                    bytes: item.bytes,
+                    last_use: item.last_use,
+                    held: item.readers > 0 || state.pins.contains(key),
+                })
+                .collect();
+            let slack = self.limits.bytes / 20;
+            match plan(candidates, over_budget.max(over_disk), slack) {
+                Plan::Evict(victims) => {
+                    for key in &victims {
+                        state.items.remove(key);
+                    }
+                    state.reserved += more;
+                    victims
+                }
+                Plan::TooLittle { missing } if over_disk >= over_budget => {
+                    let _ = missing;
+                    return Err(StoreError::Disk { needed: more, free, floor: self.limits.free_floor });
+                }
+                Plan::TooLittle { missing } => {
+                    let room = more.saturating_sub(missing);
+                    let held = self.limits.bytes.saturating_sub(room);
+                    return Err(StoreError::Budget { needed: more, limit: self.limits.bytes, held });
+                }
+            }
+        };
+        for key in &victims {
+            self.remove_files(key);
+        }
+        Ok(())
+    }
+
+    /// Publishes `staged` under `key` and turns `reservation` into the entry's real size.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; nothing is visible then.
+    pub fn publish(
+        &self,
+        reservation: Reservation,
+        staged: &std::path::Path,
+        key: &EntryKey,
+    ) -> Result<u64, StoreError> {
+        self.cache.publish(staged, key)?;
+        let bytes = disk_usage(&self.cache.entry(key));
+        let mut state = self.state();
+        state.take_in(key.clone(), bytes, now());
+        drop(state);
+        drop(reservation);
+        Ok(bytes)
+    }
+
+    /// Deletes one entry on the user's word.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`], [`StoreError::Busy`] or [`StoreError::Pinned`].
+    pub fn evict(&self, key: &EntryKey) -> Result<u64, StoreError> {
+        let bytes = {
+            let mut state = self.state();
+            let pinned = state.pins.contains(key);
+            let item = state.items.get(key).ok_or_else(|| StoreError::Unknown { key: key.clone() })?;
+            if item.readers > 0 {
+                return Err(StoreError::Busy { key: key.clone() });
+            }
+            if pinned {
+                return Err(StoreError::Pinned { key: key.clone() });
+            }
+            state.items.remove(key).map_or(0, |item| item.bytes)
+        };
+        self.remove_files(key);
+        Ok(bytes)
+    }
+
+    /// Takes the damaged entry of `lease` out of service, whoever reads it; those readers keep their open files.
+    ///
+    /// An entry that was published under the key since then is another one and stays.
+    pub fn quarantine(&self, lease: &Lease) {
+        let key = lease.key();
+        let known = {
+            let mut state = self.state();
+            let same = state.items.get(key).is_some_and(|item| item.generation == lease.generation);
+            same && state.items.remove(key).is_some()
+        };
+        if known {
+            tracing::error!(%key, "entry is damaged: it is removed and will be fetched again");
+            self.remove_files(key);
+        }
+    }
+
+    fn remove_files(&self, key: &EntryKey) {
+        if let Err(error) = self.cache.discard(&self.cache.entry(key)) {
+            tracing::warn!(%key, %error, "failed to delete an evicted entry; the next start tries again");
+        }
+        (self.on_evicted)(key);
+    }
+
+    fn end_lease(&self, lease: &Lease) {
+        let mut state = self.state();
+        // a damaged entry may have been replaced while this lease lived
+        let item = state.items.get_mut(&lease.key).filter(|item| item.generation == lease.generation);
+        if let Some(item) = item {
+            item.readers = item.readers.saturating_sub(1);
+            if lease.touch {
+                item.last_use = now();
+            }
+        }
+    }
+}
+
+fn usage(state: &State, limits: Limits) -> Usage {
+    Usage {
+        limit: limits.bytes,
+        entries: state.items.values().map(|item| item.bytes).sum(),
+        reserved: state.reserved,
+        books: state.books,
+    }
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Keeps an entry from being evicted; dropping it ends the use.
+#[derive(Debug)]
+pub struct Lease {
+    inventory: Arc<Inventory>,
+    key: EntryKey,
+    directory: PathBuf,
+    generation: u64,
+    /// Its end counts as a use, too.
+    touch: bool,
+}
+
+impl Lease {
+    /// Differs between two publications of the same key; the kernel's cached pages of one are not those of another.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Directory of the entry.
+    pub fn directory(&self) -> &std::path::Path {
+        &self.directory
+    }
+
+    /// The entry.
+    pub fn key(&self) -> &EntryKey {
+        &self.key
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.inventory.end_lease(self);
+    }
+}
+
+/// Room set aside for one fetch; dropping it gives the room back.
+#[derive(Debug)]
+pub struct Reservation {
+    inventory: Arc<Inventory>,
+    bytes: u64,
+    written: u64,
+}
+
+impl Reservation {
+    /// Bytes set aside.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Tells how many of the reserved bytes are on the disk already, for the disk's own floor.
+    pub fn wrote(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.bytes);
+        let mut state = self.inventory.state();
+        state.written = (state.written + bytes).saturating_sub(self.written);
+        drop(state);
+        self.written = bytes;
+    }
+
+    /// Makes the reservation at least `bytes` large, evicting what must go.
+    ///
+    /// # Errors
+    /// [`StoreError::Budget`] or [`StoreError::Disk`]; the reservation keeps its size then.
+    pub fn grow_to(&mut self, bytes: u64) -> Result<(), StoreError> {
+        if bytes > self.bytes {
+            self.inventory.set_aside(bytes - self.bytes)?;
+            self.bytes = bytes;
+        }
+        Ok(())
+    }
+
+    /// Gives back what is not needed beyond `bytes`.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        if bytes < self.bytes {
+            if bytes < self.written {
+                self.wrote(bytes);
+            }
+            let mut state = self.inventory.state();
+            state.reserved = state.reserved.saturating_sub(self.bytes - bytes);
+            drop(state);
+            self.bytes = bytes;
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    struct Fixture {
+        inventory: Arc<Inventory>,
+        cache: Arc<CacheDir>,
+        evicted: Arc<AtomicUsize>,
+        _dir: tempfile::TempDir,
+    }
+
+    fn fixture(bytes: u64) -> Fixture {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Arc::new(CacheDir::open(dir.path()).unwrap());
+        let evicted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&evicted);
+        let limits = Limits { bytes, free_floor: 0 };
+        let on_evicted: OnEvicted = Box::new(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        let inventory = Arc::new(Inventory::take_stock(Arc::clone(&cache), limits, &[], on_evicted).unwrap());
+        Fixture { inventory, cache, evicted, _dir: dir }
+    }
+
+    fn key(name: &str) -> EntryKey {
+        EntryKey::new(name).unwrap()
+    }
+
+    fn publish(fixture: &Fixture, name: &str, bytes: usize) -> Result<u64, StoreError> {
+        let reservation = fixture.inventory.reserve(bytes as u64)?;
+        let staged = fixture.cache.stage(&key(name)).unwrap().join("entry");
+        std::fs::create_dir(&staged).unwrap();
+        std::fs::write(staged.join("data"), vec![7; bytes]).unwrap();
+        fixture.inventory.publish(reservation, &staged, &key(name))
+    }
+
+    #[test]
+    fn a_full_cache_evicts_the_least_recently_used_but_never_an_open_or_pinned_entry() {
+        let fixture = fixture(400_000);
+        for name in ["a", "b", "c"] {
+            publish(&fixture, name, 100_000).unwrap();
+        }
+        let lease = fixture.inventory.lease(&key("a")).unwrap();
+        fixture.inventory.pin(&key("b"), true);
+        publish(&fixture, "d", 100_000).unwrap();
+        let names: Vec<_> = fixture.inventory.holdings().into_iter().map(|h| h.key.to_string()).collect();
+        assert!(names.contains(&"a".into()) && names.contains(&"b".into()) && names.contains(&"d".into()));
+        assert!(!names.contains(&"c".into()), "{names:?}");
+        assert_eq!(fixture.evicted.load(Ordering::SeqCst), 1);
+        assert!(lease.directory().join("data").exists());
+        match fixture.inventory.reserve(300_000) {
+            Err(StoreError::Budget { needed: 300_000, .. }) => {}
+            other => panic!("expected a refusal, got {other:?}"),
+        }
+        assert!(matches!(fixture.inventory.evict(&key("a")), Err(StoreError::Busy { .. })));
+        drop(lease);
+        assert!(matches!(fixture.inventory.evict(&key("b")), Err(StoreError::Pinned { .. })));
+        assert!(fixture.inventory.evict(&key("a")).unwrap() >= 100_000);
+        assert!(!fixture.cache.entry(&key("a")).exists());
+    }
+
+    #[test]
+    fn reservations_count_until_they_are_dropped() {
+        let fixture = fixture(200_000);
+        let mut first = fixture.inventory.reserve(100_000).unwrap();
+        assert!(fixture.inventory.reserve(100_000).is_err());
+        assert!(first.grow_to(300_000).is_err());
+        assert_eq!(fixture.inventory.usage().reserved, 100_000);
+        assert_eq!(fixture.inventory.free_room(), 200_000 - fixture.inventory.usage().total());
+        drop(first);
+        assert_eq!(fixture.inventory.usage().reserved, 0);
+        fixture.inventory.reserve(150_000).unwrap();
+    }
+
+    #[test]
+    fn a_restart_adopts_entries_and_remembers_pins_and_uses() {
+        let fixture = fixture(1_000_000);
+        publish(&fixture, "a", 10_000).unwrap();
+        publish(&fixture, "b", 10_000).unwrap();
+        let remembered = [Remembered { key: key("b"), last_use: 5, pinned: true }];
+        let limits = Limits { bytes: 1_000_000, free_floor: 0 };
+        let again =
+            Inventory::take_stock(Arc::clone(&fixture.cache), limits, &remembered, Box::new(|_| {})).unwrap();
+        let holdings = again.holdings();
+        assert_eq!(holdings[0].key, key("b"));
+        assert!(holdings[0].pinned && holdings[0].last_use == 5);
+        assert_eq!(holdings.len(), 2);
+    }
+}

@@ -1,0 +1,348 @@
+//! The cache directory: where everything lies, its format version, and the lock that gives it one owner.
+//!
+//! ```text
+//! <cache>/
+//! ├── VERSION          format version; an unknown one is refused, never guessed
+//! ├── lock             held (flock) by the one process that may write
+//! ├── ledger.sqlite    what `fetch` must not forget
+//! ├── catalog.json     last catalogue seen, so that a mount needs no network
+//! ├── rasters/<key>/   published entries
+//! └── staging/<key>/   fetches under way: package.part, package.zip, unpacked/, entry/
+//! ```
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+
+/// Content of `VERSION` for the layout this release writes.
+const VERSION: &str = "clmsfs-cache 1\n";
+
+/// Name of an entry on disk: what is fetched and cached as one piece.
+///
+/// Made of letters, digits, `.`, `_` and `-` only, never starting with a dot, so it is always one safe path part.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EntryKey(String);
+
+impl EntryKey {
+    /// Checks that `text` is one safe path part.
+    ///
+    /// # Errors
+    /// [`StoreError::Key`] when it is empty, too long, starts with a dot or has other characters.
+    pub fn new(text: impl Into<String>) -> Result<Self, StoreError> {
+        let text = text.into();
+        let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if text.is_empty() || text.len() > 200 || text.starts_with('.') || !text.chars().all(safe) {
+            return Err(StoreError::Key { text });
+        }
+        Ok(Self(text))
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EntryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for EntryKey {
+    type Error = StoreError;
+    fn try_from(text: String) -> Result<Self, StoreError> {
+        Self::new(text)
+    }
+}
+
+impl From<EntryKey> for String {
+    fn from(key: EntryKey) -> Self {
+        key.0
+    }
+}
+
+/// An opened cache directory; while it lives, no other process opens it.
+#[derive(Debug)]
+pub struct CacheDir {
+    root: PathBuf,
+    /// Keeps the flock.
+    _lock: File,
+}
+
+impl CacheDir {
+    /// Opens or creates the cache at `root` (mode 0700 when created) and takes its lock.
+    ///
+    /// # Errors
+    /// [`StoreError::Version`] for a cache of another release, [`StoreError::Locked`] when another process
+    /// owns it, [`StoreError::Foreign`] when the directory holds something that is not a cache,
+    /// [`StoreError::Io`] otherwise.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let fail = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StoreError::Io { path, source }
+        };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(fail(root))?;
+        let root = root.canonicalize().map_err(fail(root))?;
+        refuse_foreign(&root)?;
+        let lock_path = root.join("lock");
+        let lock = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&lock_path)
+            .map_err(fail(&lock_path))?;
+        take_lock(&lock, &root)?;
+        check_version(&root)?;
+        for name in ["rasters", "staging"] {
+            let path = root.join(name);
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(fail(&path))?;
+        }
+        Ok(Self { root, _lock: lock })
+    }
+
+    /// The cache's root.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the ledger lies.
+    pub fn ledger(&self) -> PathBuf {
+        self.root.join("ledger.sqlite")
+    }
+
+    /// Where the last catalogue lies.
+    pub fn catalog(&self) -> PathBuf {
+        self.root.join("catalog.json")
+    }
+
+    /// Directory of all published entries.
+    pub fn entries(&self) -> PathBuf {
+        self.root.join("rasters")
+    }
+
+    /// Directory of one published entry.
+    pub fn entry(&self, key: &EntryKey) -> PathBuf {
+        self.entries().join(key.as_str())
+    }
+
+    /// Directory of all fetches under way.
+    pub fn staging_root(&self) -> PathBuf {
+        self.root.join("staging")
+    }
+
+    /// Working directory of one fetch; created by [`Self::stage`].
+    pub fn staging(&self, key: &EntryKey) -> PathBuf {
+        self.staging_root().join(key.as_str())
+    }
+
+    /// Creates the working directory of one fetch.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when it cannot be created.
+    pub fn stage(&self, key: &EntryKey) -> Result<PathBuf, StoreError> {
+        let path = self.staging(key);
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(|source| StoreError::Io { path: path.clone(), source })?;
+        Ok(path)
+    }
+
+    /// Moves `staged` (a complete, fsynced entry directory on the same file system) to its published place.
+    ///
+    /// The rename makes it visible whole or not at all; both parents are fsynced after it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]: either nothing is visible, or it is and may not survive a power loss.
+    pub fn publish(&self, staged: &Path, key: &EntryKey) -> Result<(), StoreError> {
+        let target = self.entry(key);
+        if target.exists() {
+            // a leftover that the inventory does not know: move it out of the way, never merge
+            self.discard(&target)?;
+        }
+        let fail = |source| StoreError::Io { path: target.clone(), source };
+        fs::rename(staged, &target).map_err(fail)?;
+        sync_directory(&self.entries()).map_err(fail)?;
+        if let Some(parent) = staged.parent() {
+            sync_directory(parent).map_err(fail)?;
+        }
+        Ok(())
+    }
+
+    /// Makes `path` (a directory inside the cache) vanish at once and then deletes it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when it cannot be moved; a failing deletion is left to the sweep at the next start.
+    pub fn discard(&self, path: &Path) -> Result<(), StoreError> {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let trash = self.staging_root().join(format!(".trash-{}-{number}", std::process::id()));
+        match fs::rename(path, &trash) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(StoreError::Io { path: path.to_owned(), source }),
+        }
+        if let Err(error) = fs::remove_dir_all(&trash) {
+            tracing::warn!(path = %trash.display(), %error, "a discarded directory is left for the next start");
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a directory that has content but is not a cache: deleting other people's files is not our job.
+fn refuse_foreign(root: &Path) -> Result<(), StoreError> {
+    if root.join("VERSION").exists() || root.join("lock").exists() {
+        return Ok(());
+    }
+    let fail = |source| StoreError::Io { path: root.to_owned(), source };
+    let strange = fs::read_dir(root)
+        .map_err(fail)?
+        .filter_map(Result::ok)
+        .find(|entry| entry.file_name() != "lost+found");
+    match strange {
+        Some(entry) => Err(StoreError::Foreign { path: root.to_owned(), found: entry.file_name() }),
+        None => Ok(()),
+    }
+}
+
+fn take_lock(mut lock: &File, root: &Path) -> Result<(), StoreError> {
+    // SAFETY: flock on a descriptor that `lock` keeps open for the whole call.
+    let taken = unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0;
+    let fail = |source| StoreError::Io { path: root.join("lock"), source };
+    if !taken {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::WouldBlock {
+            return Err(fail(error));
+        }
+        let mut owner = String::new();
+        lock.read_to_string(&mut owner).map_err(fail)?;
+        return Err(StoreError::Locked { path: root.to_owned(), owner: owner.trim().to_owned() });
+    }
+    lock.set_len(0).map_err(fail)?;
+    writeln!(lock, "pid {}", std::process::id()).map_err(fail)
+}
+
+fn check_version(root: &Path) -> Result<(), StoreError> {
+    let path = root.join("VERSION");
+    let fail = |source| StoreError::Io { path: path.clone(), source };
+    match fs::read_to_string(&path) {
+        Ok(text) if text == VERSION => Ok(()),
+        Ok(text) => Err(StoreError::Version { path: path.clone(), found: text.trim().to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut file = File::create(&path).map_err(fail)?;
+            file.write_all(VERSION.as_bytes()).map_err(fail)?;
+            file.sync_all().map_err(fail)?;
+            sync_directory(root).map_err(fail)
+        }
+        Err(error) => Err(fail(error)),
+    }
+}
+
+/// Makes renames and creations inside `path` durable.
+///
+/// # Errors
+/// What open(2) or fsync(2) say.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Bytes that `path` and everything below it really occupy (blocks × 512), as `du` counts them.
+///
+/// A file that vanishes meanwhile counts as nothing.
+pub fn disk_usage(path: &Path) -> u64 {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
+    let own = metadata.blocks() * 512;
+    if !metadata.is_dir() {
+        return own;
+    }
+    let children = fs::read_dir(path).into_iter().flatten().filter_map(Result::ok);
+    own + children.map(|child| disk_usage(&child.path())).sum::<u64>()
+}
+
+/// Free bytes for us on the file system that holds `path`.
+///
+/// # Errors
+/// What statvfs(3) says.
+pub fn free_space(path: &Path) -> io::Result<u64> {
+    use std::os::unix::ffi::OsStrExt;
+    let text = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    let mut answer = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: `text` is NUL-terminated and `answer` is a valid place for the result.
+    if unsafe { libc::statvfs(text.as_ptr(), answer.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: statvfs answered 0, so it filled the structure.
+    let answer = unsafe { answer.assume_init() };
+    Ok(answer.f_bavail * answer.f_frsize)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_single_safe_path_parts() {
+        for bad in ["", ".", "..", ".x", "a/b", "a b", "ä", "a\0", &"x".repeat(201)] {
+            assert!(EntryKey::new(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(EntryKey::new("60aa-7cfe_x.1").unwrap().as_str(), "60aa-7cfe_x.1");
+    }
+
+    #[test]
+    fn a_second_opener_is_refused_until_the_first_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = CacheDir::open(dir.path()).unwrap();
+        match CacheDir::open(dir.path()) {
+            Err(StoreError::Locked { owner, .. }) => {
+                assert_eq!(owner, format!("pid {}", std::process::id()));
+            }
+            other => panic!("expected a refusal, got {other:?}"),
+        }
+        drop(first);
+        CacheDir::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn unknown_versions_and_foreign_directories_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(CacheDir::open(dir.path()).unwrap());
+        fs::write(dir.path().join("VERSION"), "clmsfs-cache 99\n").unwrap();
+        assert!(
+            matches!(CacheDir::open(dir.path()), Err(StoreError::Version { found, .. }) if found.ends_with("99"))
+        );
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("thesis.tex"), "").unwrap();
+        assert!(matches!(CacheDir::open(home.path()), Err(StoreError::Foreign { .. })));
+        assert!(home.path().join("thesis.tex").exists());
+    }
+
+    #[test]
+    fn publishing_replaces_a_leftover_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = CacheDir::open(dir.path()).unwrap();
+        let key = EntryKey::new("k").unwrap();
+        let leftover = cache.entry(&key);
+        fs::create_dir_all(&leftover).unwrap();
+        fs::write(leftover.join("old"), "old").unwrap();
+        let staged = cache.stage(&key).unwrap().join("entry");
+        fs::create_dir(&staged).unwrap();
+        fs::write(staged.join("new"), "new").unwrap();
+        cache.publish(&staged, &key).unwrap();
+        assert!(leftover.join("new").exists());
+        assert!(!leftover.join("old").exists());
+        assert!(!staged.exists());
+    }
+}
