@@ -14,7 +14,9 @@
 //! | [`config`] | options: file < environment < flags; sizes, durations; the one table of options |
 //! | [`clms`] | the service: token, client, wire types, errors. Knows HTTP, knows no disk |
 //! | [`store`] | entries on disk: layout, the raster file, publish, LRU, verify |
+//! | [`simulator`] | an embedded CLMS; shares nothing with `clms` but the wire |
 
 pub mod clms;
 pub mod config;
+pub mod simulator;
 pub mod store;
