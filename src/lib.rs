@@ -15,7 +15,9 @@
 //! | [`clms`] | the service: token, client, wire types, errors. Knows HTTP, knows no disk |
 //! | [`store`] | entries on disk: layout, the raster file, publish, LRU, verify |
 //! | [`simulator`] | an embedded CLMS; shares nothing with `clms` but the wire |
+//! | [`catalog`] | datasets and products as we name them; snapshot, refresh, STAC documents |
 
+pub mod catalog;
 pub mod clms;
 pub mod config;
 pub mod simulator;

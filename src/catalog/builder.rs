@@ -1,0 +1,164 @@
+//! From the service's records to a catalogue.
+
+use jiff::Timestamp;
+
+use crate::clms::{DatasetRecord, DatasetUid, FileId, PackagedFile};
+
+use super::dataset::{Dataset, HiddenFile, HiddenReason};
+use super::index::{Catalog, LeftOut};
+use super::names::{self, DatasetName, RESERVED_IN_DATASET, RESERVED_IN_ROOT};
+use super::period::Period;
+use super::product::{Draft, Kind, Products};
+use super::records::RawRecords;
+
+/// Stands in for a publication date that the record does not have: the start of the programme's services.
+const NO_DATE: &str = "2012-01-01T00:00:00Z";
+/// Plone's way to say "not set" is a date around 1970.
+const EARLIEST_YEAR: i16 = 1990;
+
+/// Takes records one after another; only what a catalogue keeps of them stays in memory.
+#[derive(Default)]
+pub(super) struct CatalogBuilder {
+    datasets: Vec<(String, Dataset)>,
+    left_out: Vec<LeftOut>,
+}
+
+impl CatalogBuilder {
+    /// Takes record number `number`.
+    pub(super) fn add(&mut self, record: &DatasetRecord, number: u32) {
+        let name = names::safe(&record.short_name).unwrap_or_else(|| fallback(record.uid.as_str()));
+        let (offered, hidden) = sort_out(&record.files);
+        if offered.is_empty() {
+            self.left_out.push(LeftOut {
+                name,
+                title: record.title.clone(),
+                uid: record.uid.clone(),
+                reason: hidden.first().map(|file| file.reason),
+            });
+            return;
+        }
+        let Some(products) = Products::pack(drafts(&offered, record.representation.as_deref())) else {
+            tracing::warn!(dataset = %name, "its file names exceed 4 GB; left out");
+            return;
+        };
+        let dataset = Dataset {
+            name: DatasetName::assigned(&name),
+            uid: record.uid.clone(),
+            title: record.title.as_str().into(),
+            description: record.description.as_str().into(),
+            published: publication(record),
+            modified: record.modified.filter(|moment| is_set(*moment)),
+            period: Period::parse(record.start.as_deref(), record.end.as_deref(), record.period.as_deref()),
+            boxes: record.boxes.as_slice().into(),
+            keywords: record.keywords.iter().map(|word| word.as_str().into()).collect(),
+            projection: record.projection.as_deref().map(Into::into),
+            access: record.access.as_deref().map(Into::into),
+            products,
+            hidden: hidden.into(),
+            record: number,
+        };
+        self.datasets.push((name, dataset));
+    }
+
+    /// Names the datasets, sorts and indexes.
+    pub(super) fn finish(self, records: RawRecords, fetched: Timestamp) -> Catalog {
+        let candidates: Vec<(String, DatasetUid)> =
+            self.datasets.iter().map(|(name, dataset)| (name.clone(), dataset.uid.clone())).collect();
+        let names = names::assign(&candidates, &RESERVED_IN_ROOT);
+        let mut datasets: Vec<Dataset> = self.datasets.into_iter().map(|(_, dataset)| dataset).collect();
+        for (dataset, name) in datasets.iter_mut().zip(&names) {
+            dataset.name = DatasetName::assigned(name);
+        }
+        datasets.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut left_out = self.left_out;
+        left_out.sort_by(|a, b| (&a.name, &a.uid).cmp(&(&b.name, &b.uid)));
+        Catalog::new(datasets, left_out, records, fetched)
+    }
+}
+
+/// An item that can be ordered, with its names.
+struct Offered<'a> {
+    id: &'a FileId,
+    file: &'a PackagedFile,
+    raw_name: &'a str,
+}
+
+/// Tells the files that can be ordered from the others: the service wants an id, a path and a source (CLMS-API 2.2).
+fn sort_out(files: &[PackagedFile]) -> (Vec<Offered<'_>>, Vec<HiddenFile>) {
+    let mut offered: Vec<Offered<'_>> = Vec::new();
+    let mut hidden = Vec::new();
+    for file in files {
+        let raw_name = raw_name(file).unwrap_or_default();
+        let mut hide =
+            |reason| hidden.push(HiddenFile { raw_name: raw_name.to_owned(), id: file.id.clone(), reason });
+        match (&file.id, &file.path, &file.source) {
+            (None, _, _) => hide(HiddenReason::NoId),
+            (_, None, _) => hide(HiddenReason::NoPath),
+            (_, _, None) => hide(HiddenReason::NoSource),
+            (Some(id), Some(_), Some(_)) => offered.push(Offered { id, file, raw_name }),
+        }
+    }
+    // The same order whatever the order of the list.
+    offered.sort_by(|a, b| (a.id, a.raw_name).cmp(&(b.id, b.raw_name)));
+    offered.dedup_by(|later, first| {
+        let same = later.id == first.id;
+        if same {
+            hidden.push(HiddenFile {
+                raw_name: later.raw_name.to_owned(),
+                id: Some(later.id.clone()),
+                reason: HiddenReason::SameId,
+            });
+        }
+        same
+    });
+    (offered, hidden)
+}
+
+/// `file`, else `title`, else `area`, else the last part of the Windows path.
+fn raw_name(file: &PackagedFile) -> Option<&str> {
+    let path = file.path.as_deref().map(|path| path.rsplit(['\\', '/']).next().unwrap_or(path));
+    [file.file.as_deref(), file.title.as_deref(), file.area.as_deref(), path]
+        .into_iter()
+        .flatten()
+        .find(|name| names::safe(name).is_some())
+}
+
+fn drafts<'a>(offered: &[Offered<'a>], representation: Option<&str>) -> Vec<Draft<'a>> {
+    let candidates: Vec<(String, &FileId)> = offered
+        .iter()
+        .map(|one| {
+            let name = names::safe_product(one.raw_name).unwrap_or_else(|| fallback(one.id.as_str()));
+            (name, one.id)
+        })
+        .collect();
+    let names = names::assign(&candidates, &RESERVED_IN_DATASET);
+    offered
+        .iter()
+        .zip(names)
+        .map(|(one, name)| Draft {
+            id: one.id,
+            name,
+            raw_name: one.raw_name,
+            kind: Kind::guess(one.file, one.raw_name, representation),
+            file: one.file,
+        })
+        .collect()
+}
+
+/// The name of what has none.
+fn fallback(id: &str) -> String {
+    names::safe(id).unwrap_or_else(|| "unnamed".to_owned())
+}
+
+fn is_set(moment: Timestamp) -> bool {
+    moment.to_zoned(jiff::tz::TimeZone::UTC).year() >= EARLIEST_YEAR
+}
+
+/// The first date of the record that is set, or [`NO_DATE`].
+fn publication(record: &DatasetRecord) -> Timestamp {
+    [record.published, record.created, record.modified]
+        .into_iter()
+        .flatten()
+        .find(|moment| is_set(*moment))
+        .unwrap_or_else(|| NO_DATE.parse().expect("a valid constant"))
+}

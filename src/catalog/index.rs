@@ -1,0 +1,169 @@
+//! The catalogue: immutable, shared in an `Arc`, quick to look things up in.
+
+use jiff::Timestamp;
+
+use crate::clms::{Client, DatasetRecord, DatasetUid, FileId};
+
+use super::builder::CatalogBuilder;
+use super::dataset::{Dataset, HiddenReason};
+use super::error::CatalogError;
+use super::product::{IdKey, Product};
+use super::records::RawRecords;
+
+/// A dataset of the service that is not in the tree, because it offers nothing that can be ordered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its short name, made safe (not made unique).
+    pub name: String,
+    /// Its title.
+    pub title: String,
+    /// Its UID.
+    pub uid: DatasetUid,
+    /// Why its first item is hidden; `None` when it has no items.
+    pub reason: Option<HiddenReason>,
+}
+
+/// All datasets that offer something, by name, and their products.
+#[derive(Debug)]
+pub struct Catalog {
+    datasets: Vec<Dataset>,
+    left_out: Vec<LeftOut>,
+    /// (dataset, product) sorted by file id.
+    by_file: Box<[(u32, u32)]>,
+    pub(super) records: RawRecords,
+    fetched: Timestamp,
+}
+
+impl Catalog {
+    /// Builds a catalogue from the service's records, fetched at `fetched`.
+    ///
+    /// # Errors
+    /// [`CatalogError::Empty`] without records, [`CatalogError::Io`] when a record cannot be compressed.
+    pub fn from_records(
+        records: impl IntoIterator<Item = DatasetRecord>,
+        fetched: Timestamp,
+    ) -> Result<Self, CatalogError> {
+        let mut builder = CatalogBuilder::default();
+        let mut raw = RawRecords::new();
+        for record in records {
+            let text = super::stac::pretty(&record.raw);
+            let number = raw.push(&text).map_err(|source| CatalogError::Io {
+                path: record.short_name.clone().into(),
+                verb: "compressed",
+                source,
+            })?;
+            builder.add(&record, number);
+        }
+        if raw.frames().is_empty() {
+            return Err(CatalogError::Empty);
+        }
+        Ok(builder.finish(raw, fetched))
+    }
+
+    /// Fetches a new catalogue. `on_page` hears how many datasets came so far and how many there should be.
+    ///
+    /// # Errors
+    /// The failures of [`Client::catalogue`] and of [`Catalog::from_records`].
+    pub async fn refresh(client: &Client, on_page: impl FnMut(usize, usize)) -> Result<Self, CatalogError> {
+        let records = client.catalogue(on_page).await?;
+        // Compressing tens of MB takes a while.
+        let built = tokio::task::spawn_blocking(move || Self::from_records(records, Timestamp::now())).await;
+        built.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    /// A catalogue without datasets, for a mount that has not reached the service yet.
+    pub fn empty() -> Self {
+        Self::new(Vec::new(), Vec::new(), RawRecords::new(), Timestamp::UNIX_EPOCH)
+    }
+
+    /// `datasets` sorted by name, names unique.
+    pub(super) fn new(
+        datasets: Vec<Dataset>,
+        left_out: Vec<LeftOut>,
+        records: RawRecords,
+        fetched: Timestamp,
+    ) -> Self {
+        let mut by_file: Vec<(u32, u32)> = Vec::new();
+        for (number, dataset) in datasets.iter().enumerate() {
+            by_file.extend((0..dataset.products.len()).map(|product| (number as u32, product as u32)));
+        }
+        let mut catalog = Self { datasets, left_out, by_file: Box::default(), records, fetched };
+        // Stable: of products with the same id the first in the order of names is found.
+        by_file.sort_by_key(|entry| catalog.at(*entry).map(|product| product.id_key()));
+        catalog.by_file = by_file.into();
+        catalog
+    }
+
+    fn at(&self, (dataset, product): (u32, u32)) -> Option<Product<'_>> {
+        Product::at(self.datasets.get(dataset as usize)?, product as usize)
+    }
+
+    /// The datasets, sorted by name.
+    pub fn datasets(&self) -> &[Dataset] {
+        &self.datasets
+    }
+
+    /// Datasets of the service that are not in the tree.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// When the service was asked.
+    pub fn fetched(&self) -> Timestamp {
+        self.fetched
+    }
+
+    /// Number of products in all.
+    pub fn product_count(&self) -> usize {
+        self.by_file.len()
+    }
+
+    /// A dataset by its name.
+    pub fn dataset(&self, name: &str) -> Option<&Dataset> {
+        let position = self.datasets.binary_search_by(|dataset| dataset.name().as_str().cmp(name)).ok()?;
+        self.datasets.get(position)
+    }
+
+    /// A dataset by its UID.
+    pub fn dataset_by_uid(&self, uid: &DatasetUid) -> Option<&Dataset> {
+        self.datasets.iter().find(|dataset| dataset.uid() == uid)
+    }
+
+    /// A product by the id that orders name.
+    pub fn product_by_file(&self, id: &FileId) -> Option<Product<'_>> {
+        let key = IdKey::of(id);
+        let before = |entry: &(u32, u32)| self.at(*entry).is_some_and(|product| product.id_key() < key);
+        let entry = self.by_file.get(self.by_file.partition_point(before))?;
+        self.at(*entry).filter(|product| product.id_key() == key)
+    }
+
+    /// A product as a person names it: `dataset/product`, a path below the mount that begins so, xcube's
+    /// `dataset|file`, or a bare file id.
+    pub fn find(&self, text: &str) -> Option<Product<'_>> {
+        let text = text.trim().trim_start_matches("./").trim_matches('/');
+        // A raw name may hold a slash, a safe one never does: the bar is looked for first, but both may be in names.
+        let by_bar = text
+            .split_once('|')
+            .and_then(|(dataset, file)| self.dataset(dataset.trim())?.product_by_raw_name(file));
+        by_bar
+            .or_else(|| {
+                let mut parts = text.split('/');
+                let (dataset, product) = (parts.next()?, parts.next()?);
+                self.dataset(dataset)?.product_by_raw_name(product)
+            })
+            .or_else(|| self.product_by_file(&FileId::parse(text)?))
+    }
+
+    /// The record of a dataset as the service gave it: the bytes of `metadata.json`.
+    ///
+    /// # Errors
+    /// When the snapshot cannot be read any more or is damaged.
+    pub fn metadata_document(&self, dataset: &Dataset) -> std::io::Result<Vec<u8>> {
+        self.records.text(dataset.record)
+    }
+
+    /// Length of [`Catalog::metadata_document`], known without reading it.
+    pub fn metadata_size(&self, dataset: &Dataset) -> u64 {
+        self.records.text_length(dataset.record)
+    }
+}

@@ -1,0 +1,28 @@
+//! Datasets and products as we name them; snapshot, refresh, STAC documents.
+//!
+//! A [`Catalog`] is built once from the service's records and never changes; a refresh makes a new one.
+//! Names are made safe in `names.rs` and nowhere else. Raw records stay compressed, on disk once the
+//! catalogue has been saved and loaded, so that a million products take little more than their names.
+
+mod builder;
+mod dataset;
+mod error;
+mod index;
+mod names;
+mod period;
+mod product;
+mod records;
+mod search;
+mod snapshot;
+mod stac;
+
+pub use dataset::{Dataset, HiddenFile, HiddenReason};
+pub use error::CatalogError;
+pub use index::{Catalog, LeftOut};
+pub use names::{DatasetName, ProductName, RESERVED_IN_DATASET, RESERVED_IN_ROOT};
+pub use period::Period;
+pub use product::{Kind, Product};
+pub use stac::{catalog_document, collection_document, item_document};
+
+#[cfg(test)]
+mod tests;
