@@ -16,9 +16,11 @@
 //! | [`store`] | entries on disk: layout, the raster file, publish, LRU, verify |
 //! | [`simulator`] | an embedded CLMS; shares nothing with `clms` but the wire |
 //! | [`catalog`] | datasets and products as we name them; snapshot, refresh, STAC documents |
+//! | [`ingest`] | packages → entries: unzip, GDAL reading, mosaic, overviews, encode |
 
 pub mod catalog;
 pub mod clms;
 pub mod config;
+pub mod ingest;
 pub mod simulator;
 pub mod store;

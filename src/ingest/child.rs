@@ -1,0 +1,339 @@
+//! The conversion as a child process: a file that crashes GDAL costs one product, never the mount.
+//!
+//! The job goes to the child's stdin as one line of JSON; messages come back on its stdout, one per line. Before
+//! the child writes, it asks for room and waits for one byte on its stdin. The parent keeps the child's stdin open: when it closes, because the parent died however suddenly, the child
+//! exits. (`PR_SET_PDEATHSIG` would not do: it fires when the *thread* that spawned the child ends.)
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::error::IngestError;
+use super::job::{IngestJob, IngestProgress, Ingested};
+use super::sandbox::{self, Walls};
+use crate::store::entry::EntryMeta;
+
+/// The hidden verb under which the program serves as its own converter.
+pub const CHILD_VERB: &str = "ingest-child";
+
+/// Longest line a child may send: an entry with tens of thousands of classes and a 16 bit palette.
+const LONGEST_LINE: u64 = 64 << 20;
+/// How much of what the child printed to stderr is kept for the error message.
+const STDERR_TAIL: usize = 4096;
+/// Shortest time between two progress messages.
+const PROGRESS_PAUSE: Duration = Duration::from_millis(50);
+
+/// One line from child to parent.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Message {
+    Sandbox(Walls),
+    Progress(IngestProgress),
+    Done(Box<EntryMeta>),
+    Failed(IngestError),
+}
+
+/// Which program is started as the child.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChildProgram {
+    /// The executable.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Variables it gets besides those that say where GDAL's and PROJ's data are; nothing else is inherited.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+impl ChildProgram {
+    /// This very program with the hidden verb.
+    ///
+    /// # Errors
+    /// When the path of the running program cannot be found.
+    pub fn current() -> Result<Self, IngestError> {
+        let path = std::env::current_exe()
+            .map_err(|error| IngestError::Child { reason: format!("cannot be found: {error}") })?;
+        Ok(Self { path, arguments: vec![CHILD_VERB.into()], environment: Vec::new() })
+    }
+}
+
+/// Converts a package in a sandboxed child process. Dropping the future kills the child; what it wrote below
+/// `staging` is the caller's to sweep.
+///
+/// # Errors
+/// The child's [`IngestError`], [`IngestError::Timeout`], or [`IngestError::Child`] when it died.
+pub async fn run(
+    job: IngestJob,
+    on_progress: impl FnMut(IngestProgress) + Send,
+) -> Result<Ingested, IngestError> {
+    run_with(&ChildProgram::current()?, job, on_progress).await
+}
+
+/// [`run`] with another program than the running one.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    program: &ChildProgram,
+    mut job: IngestJob,
+    on_progress: impl FnMut(IngestProgress) + Send,
+) -> Result<Ingested, IngestError> {
+    let died = |reason: String| IngestError::Child { reason };
+    // The child works in another directory.
+    for path in [&mut job.package, &mut job.staging] {
+        let absolute = std::path::absolute(&*path);
+        *path = absolute
+            .map_err(|error| IngestError::Job { reason: format!("'{}': {error}", path.display()) })?;
+    }
+    let mut child = spawn(program).map_err(|error| died(format!("cannot be started: {error}")))?;
+    let conversation = converse(&mut child, &job, on_progress);
+    let meta = match job.limits.seconds {
+        None => conversation.await?,
+        Some(seconds) => match tokio::time::timeout(Duration::from_secs(seconds), conversation).await {
+            Ok(result) => result?,
+            Err(_) => {
+                // Best effort: a child that cannot be killed now is killed when it is dropped.
+                let _ = child.kill().await;
+                return Err(IngestError::Timeout { seconds });
+            }
+        },
+    };
+    let entry = job.staging.join("entry");
+    let checked = entry.clone();
+    // The child may have been taken over by a hostile file: nothing but plain files is accepted from it.
+    tokio::task::spawn_blocking(move || only_plain_files(&checked))
+        .await
+        .map_err(|error| died(format!("left an entry that cannot be checked: {error}")))?
+        .map_err(|error| died(format!("left an entry that is not to be trusted: {error}")))?;
+    if meta.product != job.product || meta.rasters.is_empty() {
+        return Err(died("described another product than it was given".to_owned()));
+    }
+    Ok(Ingested { entry, meta })
+}
+
+fn spawn(program: &ChildProgram) -> io::Result<Child> {
+    let data =
+        sandbox::DATA_VARIABLES.iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value)));
+    Command::new(&program.path)
+        .args(&program.arguments)
+        .env_clear()
+        .envs(data)
+        // One arena per thread would count against the address space limit.
+        .env("MALLOC_ARENA_MAX", "4")
+        .env("PROJ_NETWORK", "OFF")
+        .env("LC_ALL", "C.UTF-8")
+        .envs(program.environment.iter().map(|(name, value)| (name, value)))
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+}
+
+async fn converse(
+    child: &mut Child,
+    job: &IngestJob,
+    on_progress: impl FnMut(IngestProgress) + Send,
+) -> Result<EntryMeta, IngestError> {
+    let died = |reason: String| IngestError::Child { reason };
+    let (Some(mut stdin), Some(stdout), Some(mut stderr)) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err(died("has no pipes".to_owned()));
+    };
+    let mut line =
+        serde_json::to_vec(job).map_err(|error| died(format!("cannot be told its job: {error}")))?;
+    line.push(b'\n');
+    // A child that dies before it has read its job is reported by how it ended, below.
+    let _ = stdin.write_all(&line).await;
+    let tail = async {
+        let mut tail: Vec<u8> = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = stderr.read(&mut buffer).await {
+            tail.extend(&buffer[..length]);
+            let surplus = tail.len().saturating_sub(STDERR_TAIL);
+            tail.drain(..surplus);
+        }
+        String::from_utf8_lossy(&tail).trim().to_owned()
+    };
+    let (outcome, tail) = tokio::join!(listen(BufReader::new(stdout), &mut stdin, on_progress), tail);
+    // Only now: closing it tells the child to go.
+    drop(stdin);
+    let status = child.wait().await.map_err(|error| died(format!("cannot be waited for: {error}")))?;
+    match outcome {
+        Ok(Some(result)) => result,
+        Ok(None) => Err(died(how_it_ended(status, &tail))),
+        Err(error) => {
+            Err(died(format!("sent what cannot be understood: {error}; {}", how_it_ended(status, &tail))))
+        }
+    }
+}
+
+/// Reads messages until the child closes its stdout; gives its last word, if it had one.
+async fn listen(
+    mut stdout: BufReader<tokio::process::ChildStdout>,
+    stdin: &mut tokio::process::ChildStdin,
+    mut on_progress: impl FnMut(IngestProgress) + Send,
+) -> io::Result<Option<Result<EntryMeta, IngestError>>> {
+    let mut outcome = None;
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if (&mut stdout).take(LONGEST_LINE).read_until(b'\n', &mut line).await? == 0 {
+            return Ok(outcome);
+        }
+        if line.len() as u64 == LONGEST_LINE {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a line without end"));
+        }
+        // Libraries may print to stdout as well; what is no message is not for us.
+        match serde_json::from_slice(&line) {
+            Ok(Message::Sandbox(walls)) if walls.landlock != "full" || !walls.network_namespace => {
+                tracing::info!(?walls, "the conversion's sandbox is weaker than it could be on this system");
+            }
+            Ok(Message::Sandbox(walls)) => tracing::debug!(?walls, "sandboxed"),
+            Ok(Message::Progress(progress)) => {
+                on_progress(progress);
+                if let IngestProgress::Room { .. } = progress {
+                    // A child that has died meanwhile is reported by how it ended.
+                    let _ = stdin.write_all(b"+").await;
+                }
+            }
+            Ok(Message::Done(meta)) => outcome = Some(Ok(*meta)),
+            Ok(Message::Failed(error)) => outcome = Some(Err(error)),
+            Err(_) => {
+                tracing::debug!(line = %String::from_utf8_lossy(&line).trim_end(), "conversion process")
+            }
+        }
+    }
+}
+
+fn how_it_ended(status: ExitStatus, tail: &str) -> String {
+    let ending = match (status.signal(), status.code()) {
+        (Some(libc::SIGKILL), _) => "was killed, perhaps for lack of memory".to_owned(),
+        (Some(libc::SIGABRT), _) => "aborted, perhaps for lack of memory".to_owned(),
+        (Some(libc::SIGXFSZ), _) => "wrote a file beyond its limit".to_owned(),
+        (Some(signal), _) => format!("crashed with signal {signal}"),
+        (None, Some(code)) => format!("ended with exit code {code} and without a result"),
+        (None, None) => "ended without a result".to_owned(),
+    };
+    if tail.is_empty() { ending } else { format!("{ending}; it printed: {tail}") }
+}
+
+/// Refuses links, devices and the like anywhere below a directory.
+fn only_plain_files(path: &Path) -> io::Result<()> {
+    let kind = std::fs::symlink_metadata(path)?.file_type();
+    if kind.is_dir() {
+        return std::fs::read_dir(path)?.try_for_each(|child| only_plain_files(&child?.path()));
+    }
+    if kind.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, format!("'{}' is no plain file", path.display())))
+}
+
+/// The child's whole life: reads its job from stdin, walls itself in, converts, and answers on stdout.
+///
+/// The program calls it for [`CHILD_VERB`] before it starts a runtime or any other thread: threads that exist
+/// already would stay outside the sandbox.
+pub fn child_main() -> ExitCode {
+    let job: IngestJob = match read_job() {
+        Ok(job) => job,
+        Err(error) => return tell_and_exit(&Message::Failed(IngestError::Job { reason: error.to_string() })),
+    };
+    // Loaded before the walls go up, as are all shared libraries.
+    register_drivers();
+    match sandbox::enter(&job) {
+        Ok(walls) => tell(&Message::Sandbox(walls)),
+        Err(error) => {
+            let reason = format!("cannot be sandboxed: {error}");
+            return tell_and_exit(&Message::Failed(IngestError::Child { reason }));
+        }
+    }
+    let (grant, granted) = mpsc::channel();
+    std::thread::spawn(move || leave_with_parent(&grant));
+    let mut last: Option<Instant> = None;
+    let mut progress = |progress: IngestProgress| {
+        if let IngestProgress::Room { .. } = progress {
+            tell(&Message::Progress(progress));
+            // The other end only goes away together with this process.
+            let _ = granted.recv();
+            return;
+        }
+        let is_end = match progress {
+            IngestProgress::Extracting { done, total } | IngestProgress::Converting { done, total } => {
+                done == total
+            }
+            IngestProgress::Room { .. } => false,
+        };
+        if is_end || last.is_none_or(|last| last.elapsed() >= PROGRESS_PAUSE) {
+            last = Some(Instant::now());
+            tell(&Message::Progress(progress));
+        }
+    };
+    let message = match super::ingest(&job, &mut progress) {
+        Ok(meta) => Message::Done(Box::new(meta)),
+        Err(error) => Message::Failed(error),
+    };
+    tell_and_exit(&message)
+}
+
+fn read_job() -> io::Result<IngestJob> {
+    let mut line = Vec::new();
+    // Not through a buffer that would swallow what the watcher waits for: there is nothing behind the line.
+    io::stdin().lock().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+    Ok(serde_json::from_slice(&line)?)
+}
+
+/// GDAL gets exactly one driver: whatever a file claims to be, nothing else can open it.
+fn register_drivers() {
+    unsafe extern "C" {
+        fn GDALRegister_GTiff();
+    }
+    gdal::DriverManager::prevent_auto_registration();
+    // SAFETY: a function of libgdal without arguments, meant to be called once at the start.
+    unsafe { GDALRegister_GTiff() };
+}
+
+/// Hands on the parent's grants of room, one byte each, and ends the process as soon as the parent's end of
+/// stdin is closed.
+pub(super) fn leave_with_parent(grant: &mpsc::Sender<()>) {
+    let mut buffer = [0; 64];
+    loop {
+        match io::stdin().read(&mut buffer) {
+            // Nobody waits for a grant any more when the conversion is over.
+            Ok(length @ 1..) => {
+                for _ in 0..length {
+                    let _ = grant.send(());
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => std::process::exit(2),
+        }
+    }
+}
+
+fn tell(message: &Message) {
+    let Ok(mut line) = serde_json::to_vec(message) else { return };
+    line.push(b'\n');
+    let mut stdout = io::stdout().lock();
+    if stdout.write_all(&line).and_then(|()| stdout.flush()).is_err() {
+        // Nobody listens any more.
+        std::process::exit(2);
+    }
+}
+
+fn tell_and_exit(message: &Message) -> ExitCode {
+    tell(message);
+    match message {
+        Message::Failed(_) => ExitCode::FAILURE,
+        Message::Sandbox(_) | Message::Progress(_) | Message::Done(_) => ExitCode::SUCCESS,
+    }
+}

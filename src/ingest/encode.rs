@@ -1,0 +1,87 @@
+//! One tile's pixels to the bytes that are TIFF tile and Zarr chunk at once.
+
+use std::io;
+
+use libdeflater::{CompressionLvl, Compressor as Deflater};
+use zstd::bulk::Compressor as ZstdCompressor;
+use zstd::zstd_safe::CParameter;
+
+use crate::store::entry::Codec;
+
+/// A compressor with its reused context; one per thread.
+pub(super) enum Encoder {
+    /// zstd frames with content checksum.
+    Zstd(ZstdCompressor<'static>),
+    /// zlib streams, RFC 1950.
+    Zlib(Deflater),
+}
+
+impl Encoder {
+    /// An encoder for a codec.
+    ///
+    /// # Errors
+    /// When the level is not one of the codec's.
+    pub(super) fn new(codec: Codec) -> io::Result<Self> {
+        match codec {
+            Codec::Zstd { level } => {
+                let mut compressor = ZstdCompressor::new(level)?;
+                compressor.set_parameter(CParameter::ChecksumFlag(true))?;
+                Ok(Self::Zstd(compressor))
+            }
+            Codec::Zlib { level } => {
+                let level = CompressionLvl::new(level)
+                    .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no such zlib level"))?;
+                Ok(Self::Zlib(Deflater::new(level)))
+            }
+        }
+    }
+
+    /// Appends the compressed form of `raw` to `out` and gives its length.
+    ///
+    /// # Errors
+    /// When the library runs out of memory.
+    pub(super) fn append(&mut self, raw: &[u8], out: &mut Vec<u8>) -> io::Result<usize> {
+        let start = out.len();
+        match self {
+            Self::Zstd(compressor) => {
+                let bound = zstd::zstd_safe::compress_bound(raw.len());
+                out.resize(start + bound, 0);
+                let written = compressor.compress_to_buffer(raw, &mut out[start..])?;
+                out.truncate(start + written);
+                Ok(written)
+            }
+            Self::Zlib(compressor) => {
+                let bound = compressor.zlib_compress_bound(raw.len());
+                out.resize(start + bound, 0);
+                let written = compressor
+                    .zlib_compress(raw, &mut out[start..])
+                    .map_err(|error| io::Error::other(error.to_string()))?;
+                out.truncate(start + written);
+                Ok(written)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_codecs_round_trip_and_append() {
+        let raw: Vec<u8> = (0..100_000u32).map(|i| (i / 300) as u8).collect();
+        let mut out = vec![1, 2, 3];
+        let length = Encoder::new(Codec::Zstd { level: 1 }).unwrap().append(&raw, &mut out).unwrap();
+        assert_eq!(out.len(), 3 + length);
+        assert_eq!(zstd::bulk::decompress(&out[3..], raw.len()).unwrap(), raw);
+        // Frame header descriptor: bit 2 says that a content checksum follows.
+        assert_ne!(out[3 + 4] & 0b100, 0);
+        let mut out = Vec::new();
+        Encoder::new(Codec::Zlib { level: 6 }).unwrap().append(&raw, &mut out).unwrap();
+        let mut back = vec![0; raw.len()];
+        libdeflater::Decompressor::new().zlib_decompress(&out, &mut back).unwrap();
+        assert_eq!(back, raw);
+        assert!(Encoder::new(Codec::Zlib { level: 77 }).is_err());
+    }
+}

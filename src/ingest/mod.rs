@@ -1,0 +1,275 @@
+//! Packages become entries: unzip, GDAL reading, mosaic, overviews, encoding; in a child process without rights.
+//!
+//! ```text
+//! run (child.rs, parent side) ── spawns ──▶ child_main (sandbox.rs) ──▶ ingest (here)
+//!
+//! package.rs    the outer zip, unpacked with suspicion
+//! discover.rs   which files are rasters, which of them are tiles of one layer
+//! source.rs     one raster as GDAL sees it; crs.rs, classes.rs, dbf.rs: what it means
+//! mosaic.rs     tiles on one grid
+//! convert.rs    one layer → one array: schedule.rs → pipeline.rs → encode.rs, pyramid.rs (overview.rs),
+//!               statistics.rs → sink.rs; raw_copy.rs where nothing needs to be encoded
+//! consume.rs    what is used up is given back to the disk, where room is tight
+//! assemble.rs   the raster file: tiff.rs + geotags.rs in front, shard.rs at the end; preview.rs
+//! ```
+//!
+//! What comes out is described in [`crate::store::entry`].
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::store::entry::{ENTRY_FORMAT, EntryMeta, SideFile};
+
+mod assemble;
+mod child;
+mod classes;
+mod consume;
+mod convert;
+mod crs;
+mod dbf;
+mod discover;
+mod encode;
+mod error;
+mod geotags;
+mod grid;
+mod job;
+mod mosaic;
+mod overview;
+mod package;
+mod pipeline;
+mod pixel;
+mod preview;
+mod pyramid;
+mod raw_copy;
+mod sandbox;
+mod schedule;
+mod shard;
+mod sink;
+mod source;
+mod statistics;
+mod tiff;
+
+pub use child::{CHILD_VERB, ChildProgram, child_main, run, run_with};
+pub use error::IngestError;
+pub use job::{CodecChoice, IngestJob, IngestProgress, Ingested, Limits};
+
+use convert::{Target, Work};
+use discover::Layer;
+use error::DiskContext;
+use mosaic::Mosaic;
+
+/// Names an array must not have, because the entry has other files of that name.
+const RESERVED: [&str; 3] = ["original", "preview.png", "zarr.json"];
+
+/// Converts a package in this process, without a sandbox; for the child and for tests. The entry is
+/// `staging/entry`, complete and synced; nothing else stays behind in `staging` when it succeeds.
+///
+/// # Errors
+/// Any [`IngestError`] but those about the child. What was written so far is left for the caller to sweep.
+pub fn ingest(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Result<EntryMeta, IngestError> {
+    check(job)?;
+    limit_gdal(&job.limits);
+    let folder = |name: &str| {
+        let path = job.staging.join(name);
+        if path.exists() {
+            fs::remove_dir_all(&path).disk(|| format!("remove the stale '{name}'"))?;
+        }
+        fs::create_dir(&path).disk(|| format!("create '{name}'"))?;
+        Ok(path)
+    };
+    let unpacked = folder("unpacked")?;
+    let scratch = folder("scratch")?;
+    let entry = folder("entry")?;
+    let files = package::unpack(
+        &job.package,
+        &unpacked,
+        &scratch.join("inner.zip"),
+        &job.limits,
+        job.consume,
+        progress,
+    )?;
+    let layers = discover::layers(&files);
+    if layers.is_empty() {
+        return Err(IngestError::NoRaster { found: summary(&files) });
+    }
+    let mut laid_out = layers
+        .into_iter()
+        .map(|layer| lay_out(&layer, &unpacked).map(|mosaic| (layer, mosaic)))
+        .collect::<Result<Vec<_>, _>>()?;
+    laid_out.sort_by_cached_key(|(layer, mosaic)| layer.rank(mosaic.source_pixels()));
+    let (layers, mosaics): (Vec<Layer>, Vec<Mosaic>) = laid_out.into_iter().unzip();
+    let total: u64 = mosaics.iter().map(Mosaic::pixel_bytes).sum();
+    let mut done = 0;
+    let mut tell = |work: Work| match work {
+        Work::Done(bytes) => {
+            done += bytes;
+            progress(IngestProgress::Converting { done, total });
+        }
+        Work::Room(0) => {}
+        Work::Room(bytes) => progress(IngestProgress::Room { bytes }),
+    };
+    let mut rasters = Vec::new();
+    for ((layer, mosaic), name) in layers.iter().zip(&mosaics).zip(names(&job.product, &layers)) {
+        let preview = entry.join("preview.png");
+        let target = Target {
+            entry: &entry,
+            name: &name,
+            preview: rasters.is_empty().then_some(preview.as_path()),
+            scratch: &scratch,
+            limits: &job.limits,
+            codec: job.codec,
+            consume: job.consume,
+        };
+        rasters.push(convert::convert(mosaic, target, &mut tell)?);
+        // The source's bytes are needed no more: the next layer may need their room.
+        for file in &layer.files {
+            fs::remove_file(unpacked.join(file)).disk(|| format!("delete the unpacked '{file}'"))?;
+        }
+    }
+    let originals = keep_originals(&files, &layers, &unpacked, &entry.join("original"))?;
+    let meta = EntryMeta { format: ENTRY_FORMAT, product: job.product.clone(), rasters, originals };
+    let document = shard::group_document(&meta)
+        .map_err(|error| IngestError::Job { reason: format!("the entry cannot be described: {error}") })?;
+    write_document(&entry.join("zarr.json"), &document)?;
+    for path in [&unpacked, &scratch] {
+        fs::remove_dir_all(path).disk(|| format!("remove '{}'", path.display()))?;
+    }
+    sync_tree(&entry)?;
+    Ok(meta)
+}
+
+fn check(job: &IngestJob) -> Result<(), IngestError> {
+    let name = &job.product;
+    let is_component = !name.is_empty()
+        && name != "."
+        && name != ".."
+        && name.len() <= 255
+        && !name.contains('/')
+        && !name.chars().any(char::is_control);
+    if !is_component {
+        return Err(IngestError::Job {
+            reason: format!("'{}' is no name for a product", name.escape_default()),
+        });
+    }
+    if !job.staging.is_dir() {
+        return Err(IngestError::Job { reason: format!("'{}' is no directory", job.staging.display()) });
+    }
+    Ok(())
+}
+
+/// GDAL's block cache only has to bridge blocks that two pieces share.
+fn limit_gdal(limits: &Limits) {
+    let cache = (limits.memory_bytes / 8).clamp(16 << 20, 256 << 20);
+    // SAFETY: sets a number under GDAL's own lock.
+    unsafe { gdal_sys::GDALSetCacheMax64(cache as i64) };
+}
+
+fn lay_out(layer: &Layer, unpacked: &Path) -> Result<Mosaic, IngestError> {
+    let sources = layer
+        .files
+        .iter()
+        .map(|name| {
+            let path = unpacked.join(name);
+            source::inspect(&path, name).map(|facts| (path, facts))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    mosaic::assemble(sources)
+}
+
+/// Names of the arrays: the product's own for the first, the layers' for the others, `~2` … where taken.
+fn names(product: &str, layers: &[Layer]) -> Vec<String> {
+    let mut taken: BTreeSet<String> = RESERVED.iter().map(|&name| name.to_owned()).collect();
+    let mut names = Vec::new();
+    for (number, layer) in layers.iter().enumerate() {
+        let wanted = if number == 0 { product } else { layer.stem.trim() };
+        // Zarr keeps names that begin with two underscores for itself.
+        let wanted = if wanted.starts_with("__") || wanted.is_empty() { "raster" } else { wanted };
+        let name = std::iter::once(wanted.to_owned())
+            .chain((2..).map(|n: u32| format!("{wanted}~{n}")))
+            .find(|name| !taken.contains(name))
+            .unwrap_or_default();
+        taken.insert(name.clone());
+        names.push(name);
+    }
+    names
+}
+
+/// Moves every file that did not become a raster below `original/`.
+fn keep_originals(
+    files: &[String],
+    layers: &[Layer],
+    unpacked: &Path,
+    originals: &Path,
+) -> Result<Vec<SideFile>, IngestError> {
+    let used: BTreeSet<&String> = layers.iter().flat_map(|layer| &layer.files).collect();
+    fs::create_dir(originals).disk(|| "create 'original'".to_owned())?;
+    let mut kept = Vec::new();
+    for path in files.iter().filter(|path| !used.contains(path)) {
+        let (from, to) = (unpacked.join(path), originals.join(path));
+        let keep = || {
+            if let Some(folder) = to.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            fs::rename(&from, &to)?;
+            File::open(&to)?.sync_all()?;
+            fs::metadata(&to)
+        };
+        let size = keep().disk(|| format!("keep '{path}'"))?.len();
+        kept.push(SideFile { path: path.clone(), size });
+    }
+    Ok(kept)
+}
+
+/// Writes a JSON document and syncs it.
+fn write_document(path: &Path, document: &Value) -> Result<(), IngestError> {
+    let write = || {
+        let mut file = File::create(path)?;
+        file.write_all(&serde_json::to_vec_pretty(document)?)?;
+        file.sync_all()
+    };
+    write().disk(|| format!("write '{}'", path.display()))
+}
+
+/// Syncs all directories below and including `path` (files are synced when they are written).
+fn sync_tree(path: &Path) -> Result<(), IngestError> {
+    fn sync(path: &Path) -> std::io::Result<()> {
+        for child in fs::read_dir(path)? {
+            let child = child?;
+            if child.file_type()?.is_dir() {
+                sync(&child.path())?;
+            }
+        }
+        File::open(path)?.sync_all()
+    }
+    sync(path).disk(|| format!("sync '{}'", path.display()))
+}
+
+/// What a package without rasters holds, in words: the kinds of files by number.
+fn summary(files: &[String]) -> String {
+    let mut kinds: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
+    for path in files {
+        let file = path.rsplit('/').next().unwrap_or(path);
+        let kind = match file.rsplit_once('.') {
+            Some((_, extension)) => format!(".{}", extension.to_ascii_lowercase()),
+            None => "no extension".to_owned(),
+        };
+        *kinds.entry(kind).or_default() += 1;
+    }
+    if kinds.is_empty() {
+        return "no file at all".to_owned();
+    }
+    let mut kinds: Vec<(String, usize)> = kinds.into_iter().collect();
+    kinds.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let listed: Vec<String> =
+        kinds.iter().take(6).map(|(kind, number)| format!("{number} × {kind}")).collect();
+    let example =
+        files.iter().find(|path| path.ends_with(".gpkg") || path.ends_with(".nc")).or(files.first());
+    format!("{} (e.g. '{}')", listed.join(", "), example.map_or("", String::as_str))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! Tiles of one layer put on one grid. Pure: facts in, places out.
+//!
+//! The geotransform tells where a tile lies, never its name. All tiles must share CRS, pixel size, pixel type,
+//! bands and scaling, and lie on one grid. Where tiles overlap, the later one (by name) wins wherever it is not
+//! nodata. A tile without a nodata value is taken as it is; one with another nodata value than the first stated
+//! one is refused, because rewriting its pixels would change the source's values.
+
+use std::path::PathBuf;
+
+use super::classes::AttributeTable;
+use super::error::IngestError;
+use super::grid::{Level, SIDE};
+use super::source::SourceFacts;
+use crate::store::entry::Number;
+
+/// Furthest a tile may be off the grid, in pixels: cut-outs are "snapped by less than a pixel" in writing only.
+const OFF_GRID: f64 = 0.01;
+/// Most tiles of 512×512 one raster may have: the index of a larger one would not fit into memory.
+const MOST_TILES: u64 = 16 << 20;
+
+/// A layer as one raster.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Mosaic {
+    /// Columns.
+    pub(super) width: u32,
+    /// Rows.
+    pub(super) height: u32,
+    /// Transform of the whole, `None` when the single source has none.
+    pub(super) geotransform: Option<[f64; 6]>,
+    /// Nodata of the whole.
+    pub(super) nodata: Option<Number>,
+    /// The tiles in the order they are laid down.
+    pub(super) tiles: Vec<MosaicTile>,
+    /// Facts of the first tile, which speaks for all; the colour table is that of the first tile that has one.
+    pub(super) facts: SourceFacts,
+}
+
+/// One source raster and its place.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct MosaicTile {
+    /// File on disk.
+    pub(super) path: PathBuf,
+    /// Path inside the package.
+    pub(super) name: String,
+    /// Column of its left edge.
+    pub(super) x: u32,
+    /// Row of its upper edge.
+    pub(super) y: u32,
+    /// Columns.
+    pub(super) width: u32,
+    /// Rows.
+    pub(super) height: u32,
+    /// Its attribute table: tiles list only the classes they have.
+    pub(super) attributes: Option<AttributeTable>,
+}
+
+impl Mosaic {
+    /// Pixels of all source files together: what a mosaic with holes really has.
+    pub(super) fn source_pixels(&self) -> u64 {
+        self.tiles.iter().map(|tile| u64::from(tile.width) * u64::from(tile.height)).sum()
+    }
+
+    /// Bytes of pixels of all bands.
+    pub(super) fn pixel_bytes(&self) -> u64 {
+        let pixels = u64::from(self.width) * u64::from(self.height) * self.facts.bands.len() as u64;
+        pixels * self.facts.pixel.size() as u64
+    }
+}
+
+/// Lays the sources (path on disk and facts, in the order of their names) on one grid.
+///
+/// # Errors
+/// [`IngestError::Mosaic`] naming the tile that does not fit.
+pub(super) fn assemble(sources: Vec<(PathBuf, SourceFacts)>) -> Result<Mosaic, IngestError> {
+    let Some((_, first)) = sources.first() else {
+        return Err(IngestError::NoRaster { found: "an empty layer".to_owned() });
+    };
+    let first = first.clone();
+    let mosaic = if sources.len() == 1 { single(sources, first) } else { several(sources, first)? };
+    let level = Level { width: mosaic.width, height: mosaic.height };
+    let tiles = level.tiles() as u64 * mosaic.facts.bands.len() as u64;
+    if tiles > MOST_TILES {
+        return Err(IngestError::Unsupported {
+            name: mosaic.facts.name,
+            reason: format!(
+                "{} × {} pixels are {tiles} tiles of {SIDE}×{SIDE}, more than {MOST_TILES}",
+                mosaic.width, mosaic.height
+            ),
+        });
+    }
+    Ok(mosaic)
+}
+
+fn single(sources: Vec<(PathBuf, SourceFacts)>, facts: SourceFacts) -> Mosaic {
+    let (width, height) = (facts.width, facts.height);
+    let tiles = sources
+        .into_iter()
+        .map(|(path, facts)| MosaicTile {
+            path,
+            name: facts.name,
+            x: 0,
+            y: 0,
+            width,
+            height,
+            attributes: facts.attributes,
+        })
+        .collect();
+    Mosaic { width, height, geotransform: facts.geotransform, nodata: facts.nodata, tiles, facts }
+}
+
+fn several(sources: Vec<(PathBuf, SourceFacts)>, mut first: SourceFacts) -> Result<Mosaic, IngestError> {
+    let refuse =
+        |facts: &SourceFacts, reason: String| IngestError::Mosaic { name: facts.name.clone(), reason };
+    let grid = |facts: &SourceFacts| {
+        let transform = facts
+            .geotransform
+            .ok_or_else(|| refuse(facts, "it has no geotransform, so its place is unknown".to_owned()))?;
+        if transform[2] != 0.0 || transform[4] != 0.0 {
+            return Err(refuse(facts, "it is rotated".to_owned()));
+        }
+        Ok(transform)
+    };
+    let origin = grid(&first)?;
+    let (dx, dy) = (origin[1], origin[5]);
+    let nodata = sources.iter().find_map(|(_, facts)| facts.nodata);
+    let with_palette = sources.iter().find(|(_, facts)| !facts.palette.is_empty());
+    first.palette = with_palette.map(|(_, facts)| facts.palette.clone()).unwrap_or_default();
+    // Places relative to the first tile, in pixels; they may be negative.
+    let mut places = Vec::with_capacity(sources.len());
+    for (_, facts) in &sources {
+        let transform = grid(facts)?;
+        same_kind(&first, facts).map_err(|reason| refuse(facts, reason))?;
+        if facts.nodata.is_some() && facts.nodata != nodata {
+            return Err(refuse(facts, "its nodata value is another one".to_owned()));
+        }
+        // A relative difference that adds up to less than the tolerance over the tile.
+        let sides = [(transform[1], dx, facts.width), (transform[5], dy, facts.height)];
+        if sides.iter().any(|&(size, of_first, pixels)| {
+            ((size - of_first) / of_first * f64::from(pixels)).abs() > OFF_GRID
+        }) {
+            return Err(refuse(
+                facts,
+                format!("its pixels are {} × {}, not {dx} × {dy}", transform[1], transform[5]),
+            ));
+        }
+        let place = [(transform[0] - origin[0]) / dx, (transform[3] - origin[3]) / dy];
+        if place.iter().any(|place| place.abs() > 1e9) {
+            return Err(refuse(facts, "it lies too far from the others".to_owned()));
+        }
+        if place.iter().any(|place| (place - place.round()).abs() > OFF_GRID) {
+            return Err(refuse(facts, "its pixels lie between those of the others".to_owned()));
+        }
+        places.push((place[0].round() as i64, place[1].round() as i64));
+    }
+    let left = places.iter().map(|place| place.0).min().unwrap_or(0);
+    let top = places.iter().map(|place| place.1).min().unwrap_or(0);
+    let mut tiles = Vec::with_capacity(sources.len());
+    let (mut width, mut height) = (0, 0);
+    for ((path, facts), (x, y)) in sources.into_iter().zip(places) {
+        let place = |from: i64, size: u32| {
+            let end = from + i64::from(size);
+            match (u32::try_from(from), i32::try_from(end)) {
+                (Ok(from), Ok(end)) => Ok((from, end as u32)),
+                _ => Err(refuse(&facts, "it lies too far from the others".to_owned())),
+            }
+        };
+        let (x, right) = place(x - left, facts.width)?;
+        let (y, bottom) = place(y - top, facts.height)?;
+        width = width.max(right);
+        height = height.max(bottom);
+        tiles.push(MosaicTile {
+            path,
+            name: facts.name,
+            x,
+            y,
+            width: facts.width,
+            height: facts.height,
+            attributes: facts.attributes,
+        });
+    }
+    let transform = [origin[0] + left as f64 * dx, dx, 0.0, origin[3] + top as f64 * dy, 0.0, dy];
+    Ok(Mosaic { width, height, geotransform: Some(transform), nodata, tiles, facts: first })
+}
+
+fn same_kind(first: &SourceFacts, tile: &SourceFacts) -> Result<(), String> {
+    let codes = |facts: &SourceFacts| {
+        facts.crs.as_ref().map(|crs| (crs.epsg, crs.epsg.is_none().then(|| crs.wkt2.clone())))
+    };
+    if codes(first) != codes(tile) {
+        let name = |facts: &SourceFacts| match &facts.crs {
+            Some(crs) => crs.epsg.map_or("a custom CRS".to_owned(), |code| format!("EPSG:{code}")),
+            None => "no CRS".to_owned(),
+        };
+        return Err(format!("it has {}, the first tile {}", name(tile), name(first)));
+    }
+    if first.pixel != tile.pixel {
+        return Err(format!("its pixels are {}, not {}", tile.pixel.zarr(), first.pixel.zarr()));
+    }
+    if first.bands.len() != tile.bands.len() {
+        return Err(format!("it has {} bands, not {}", tile.bands.len(), first.bands.len()));
+    }
+    let scaling =
+        |facts: &SourceFacts| -> Vec<_> { facts.bands.iter().map(|b| (b.scale, b.offset)).collect() };
+    if scaling(first) != scaling(tile) {
+        return Err("its scale or offset is another one".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::source::SourceBand;
+    use super::*;
+    use crate::store::entry::PixelType;
+
+    fn tile(name: &str, x: f64, y: f64) -> (PathBuf, SourceFacts) {
+        let facts = SourceFacts {
+            name: name.to_owned(),
+            width: 100,
+            height: 50,
+            pixel: PixelType::UInt8,
+            geotransform: Some([x, 10.0, 0.0, y, 0.0, -10.0]),
+            crs: None,
+            pixel_is_point: false,
+            nodata: Some(Number(255.0)),
+            bands: vec![SourceBand::default()],
+            block: (100, 1),
+            palette: Vec::new(),
+            attributes: None,
+            categories: Vec::new(),
+        };
+        (PathBuf::from(name), facts)
+    }
+
+    #[test]
+    fn places_come_from_the_geotransform() {
+        let mosaic =
+            assemble(vec![tile("a", 4000.0, 3000.0), tile("b", 3000.0, 3000.0), tile("c", 5000.0, 2500.0)])
+                .unwrap();
+        assert_eq!((mosaic.width, mosaic.height), (300, 100));
+        assert_eq!(mosaic.geotransform, Some([3000.0, 10.0, 0.0, 3000.0, 0.0, -10.0]));
+        let places: Vec<_> = mosaic.tiles.iter().map(|t| (t.x, t.y)).collect();
+        assert_eq!(places, [(100, 0), (0, 0), (200, 50)]);
+    }
+
+    #[test]
+    fn tiles_that_do_not_fit_are_named() {
+        let refused = |change: &dyn Fn(&mut SourceFacts)| {
+            let mut other = tile("odd one", 5000.0, 3000.0);
+            change(&mut other.1);
+            match assemble(vec![tile("a", 4000.0, 3000.0), other]) {
+                Err(IngestError::Mosaic { name, reason }) => {
+                    assert_eq!(name, "odd one");
+                    reason
+                }
+                other => panic!("expected a refusal, got {other:?}"),
+            }
+        };
+        assert!(
+            refused(&|f| f.geotransform = Some([5003.0, 10.0, 0.0, 3000.0, 0.0, -10.0])).contains("between")
+        );
+        assert!(refused(&|f| f.geotransform = Some([5000.0, 20.0, 0.0, 3000.0, 0.0, -20.0])).contains("20"));
+        assert!(refused(&|f| f.geotransform = None).contains("geotransform"));
+        assert!(
+            refused(&|f| f.geotransform = Some([5000.0, 10.0, 1.0, 3000.0, 0.0, -10.0])).contains("rotated")
+        );
+        assert!(refused(&|f| f.geotransform = Some([5e11, 10.0, 0.0, 3000.0, 0.0, -10.0])).contains("far"));
+        assert!(refused(&|f| f.pixel = PixelType::Int16).contains("int16"));
+        assert!(refused(&|f| f.nodata = Some(Number(0.0))).contains("nodata"));
+        assert!(refused(&|f| f.bands.clear()).contains("bands"));
+        assert!(refused(&|f| f.bands[0].scale = Some(2.0)).contains("scale"));
+    }
+
+    #[test]
+    fn a_tile_without_nodata_is_taken_as_it_is() {
+        let mut plain = tile("a", 4000.0, 3000.0);
+        plain.1.nodata = None;
+        let mosaic = assemble(vec![plain, tile("b", 5000.0, 3000.0)]).unwrap();
+        assert_eq!(mosaic.nodata, Some(Number(255.0)));
+    }
+
+    #[test]
+    fn a_sea_of_nothing_is_refused() {
+        let result = assemble(vec![tile("a", 0.0, 0.0), tile("b", 2e10, -2e10)]);
+        assert!(matches!(result, Err(IngestError::Unsupported { .. } | IngestError::Mosaic { .. })));
+    }
+}

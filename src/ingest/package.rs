@@ -1,0 +1,424 @@
+//! Unpacking an outer CLMS zip, hostile until proven otherwise.
+//!
+//! The service delivers `Results/<package>.zip` (one or several), sometimes a folder below `Results/`, sometimes
+//! the files themselves. Inner zips are unpacked one level deep; a zip inside an inner zip stays a file.
+//! Every member must have a name that stays below the target, without control characters, unique, and must be
+//! a regular file or a directory; nothing is repaired, the package is refused. Only `\` as a separator (written
+//! by Windows tools) and a leading `./` are normalised. CRC and size are checked by reading every member to its end.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use super::consume::{NeededFrom, ReadOnce};
+use super::error::{DiskContext, IngestError};
+use super::job::{IngestProgress, Limits};
+
+/// The first bytes of output that are not held against the ratio limit.
+const RATIO_FREE: u64 = 64 << 20;
+/// Deepest folder, longest name and longest path that are unpacked.
+const MOST_PARTS: usize = 32;
+const LONGEST_PART: usize = 255;
+const LONGEST_PATH: usize = 2048;
+
+/// Unpacks `package` into the existing directory `target`; inner zips go through `scratch` (a file that does
+/// not exist yet). Gives the paths of all files, relative to `target`, sorted. With `consume` the zips are given back to the
+/// disk behind the reader, and the package is empty in the end.
+///
+/// # Errors
+/// [`IngestError::NotAPackage`], [`IngestError::UnsafeMember`], [`IngestError::TooLarge`],
+/// [`IngestError::Damaged`] or [`IngestError::Disk`].
+pub(super) fn unpack(
+    package: &Path,
+    target: &Path,
+    scratch: &Path,
+    limits: &Limits,
+    consume: bool,
+    progress: &mut dyn FnMut(IngestProgress),
+) -> Result<Vec<String>, IngestError> {
+    let name = package.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let open = |path: &Path| OpenOptions::new().read(true).write(consume).open(path);
+    let file = open(package).disk(|| format!("open '{name}'"))?;
+    let size = file.metadata().disk(|| format!("open '{name}'"))?.len();
+    let (mut archive, needed_from) = open_archive(file, &name)?;
+    let mut unpacking = Unpacking {
+        target,
+        limits,
+        consume,
+        most_bytes: limits.unpacked_bytes.min(size.saturating_mul(limits.ratio).max(RATIO_FREE)),
+        by_ratio: size.saturating_mul(limits.ratio).max(RATIO_FREE) < limits.unpacked_bytes,
+        members: 0,
+        done: 0,
+        total: 0,
+        kept: Bytes::default(),
+        passing: Bytes::default(),
+        taken: Taken::default(),
+        progress,
+    };
+    let members = unpacking.plan(&mut archive, &name, true)?;
+    let strip = common_results_folder(&members);
+    for member in members {
+        unpacking.consume_up_to(&needed_from, &member);
+        if member.is_zip() {
+            unpacking.write_member(&mut archive, &member, scratch, false)?;
+            let inner = open(scratch).disk(|| "open an inner zip".to_owned())?;
+            unpacking.unpack_inner(inner, &member)?;
+            fs::remove_file(scratch).disk(|| "delete an inner zip".to_owned())?;
+            continue;
+        }
+        let mut path = member.path.clone();
+        if strip {
+            path.0.remove(0);
+        }
+        unpacking.place(&mut archive, &Member { path, ..member })?;
+    }
+    let files = unpacking.taken.files.into_iter().collect();
+    if consume {
+        let empty = OpenOptions::new().write(true).open(package).and_then(|package| package.set_len(0));
+        empty.disk(|| format!("give back '{name}'"))?;
+    }
+    Ok(files)
+}
+
+/// A path that stays below its root: no empty part, no `.`, no `..`, nothing absolute, no control characters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct SafePath(Vec<String>);
+
+impl SafePath {
+    fn parse(name: &str) -> Result<Self, String> {
+        if name.chars().any(char::is_control) {
+            return Err("its name has control characters".to_owned());
+        }
+        let normal = name.replace('\\', "/");
+        if normal.starts_with('/') || normal.as_bytes().get(1) == Some(&b':') {
+            return Err("its path is absolute".to_owned());
+        }
+        let parts: Vec<String> =
+            normal.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect();
+        if parts.iter().any(|part| part == "..") {
+            return Err("its path leaves the package".to_owned());
+        }
+        if parts.is_empty() {
+            return Err("it has no name".to_owned());
+        }
+        let too_long = parts.len() > MOST_PARTS
+            || normal.len() > LONGEST_PATH
+            || parts.iter().any(|part| part.len() > LONGEST_PART);
+        if too_long {
+            return Err("its path is too long".to_owned());
+        }
+        Ok(Self(parts))
+    }
+
+    fn text(&self) -> String {
+        self.0.join("/")
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Member {
+    index: usize,
+    name: String,
+    path: SafePath,
+    is_dir: bool,
+    /// Where its header begins in the zip.
+    start: u64,
+    /// What may be given back once it is read ends here.
+    end: u64,
+}
+
+impl Member {
+    fn is_zip(&self) -> bool {
+        !self.is_dir && self.stem_of_zip().is_some()
+    }
+
+    /// `<stem>` of `<stem>.zip`.
+    fn stem_of_zip(&self) -> Option<&str> {
+        let file = self.path.0.last()?;
+        let cut = file.len().checked_sub(4)?;
+        (file.get(cut..)?.eq_ignore_ascii_case(".zip") && cut > 0).then(|| &file[..cut])
+    }
+}
+
+/// Paths that exist already, so that no member overwrites another.
+#[derive(Default)]
+struct Taken {
+    files: BTreeSet<String>,
+    folders: BTreeSet<String>,
+}
+
+impl Taken {
+    fn add_folders(&mut self, parts: &[String]) -> Result<(), String> {
+        for depth in 1..=parts.len() {
+            let folder = parts[..depth].join("/");
+            if self.files.contains(&folder) {
+                return Err("it is a folder and a file at once".to_owned());
+            }
+            self.folders.insert(folder);
+        }
+        Ok(())
+    }
+
+    fn add_file(&mut self, path: &SafePath) -> Result<(), String> {
+        let (_, folders) = path.0.split_last().ok_or("it has no name")?;
+        self.add_folders(folders)?;
+        let path = path.text();
+        if self.folders.contains(&path) {
+            return Err("it is a folder and a file at once".to_owned());
+        }
+        if self.files.insert(path) { Ok(()) } else { Err("its name appears twice".to_owned()) }
+    }
+}
+
+/// What is held against the limits.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bytes {
+    declared: u64,
+    written: u64,
+}
+
+struct Unpacking<'a> {
+    target: &'a Path,
+    limits: &'a Limits,
+    consume: bool,
+    most_bytes: u64,
+    by_ratio: bool,
+    members: u64,
+    done: u64,
+    total: u64,
+    /// Files that stay.
+    kept: Bytes,
+    /// Inner zips, which are gone once they are unpacked: what they hold is not counted twice.
+    passing: Bytes,
+    taken: Taken,
+    progress: &'a mut dyn FnMut(IngestProgress),
+}
+
+impl Unpacking<'_> {
+    /// Lets a zip be given back up to the end of the member that is read next.
+    fn consume_up_to(&self, needed_from: &NeededFrom, member: &Member) {
+        if self.consume {
+            needed_from.set(member.end);
+        }
+    }
+
+    /// Checks all members of a zip (`outer` = zips in it will be unpacked) before the first byte is written;
+    /// gives them as they lie in the file.
+    fn plan<R: Read + Seek>(
+        &mut self,
+        archive: &mut ZipArchive<R>,
+        archive_name: &str,
+        outer: bool,
+    ) -> Result<Vec<Member>, IngestError> {
+        self.members += archive.len() as u64;
+        if self.members > self.limits.members {
+            return Err(IngestError::TooLarge { what: "members".to_owned(), limit: self.limits.members });
+        }
+        if archive.has_duplicate_names() {
+            return Err(unsafe_member(archive_name, "two of its members have the same name"));
+        }
+        let mut members = Vec::with_capacity(archive.len());
+        let mut seen = Taken::default();
+        for index in 0..archive.len() {
+            let entry = archive.by_index_raw(index).map_err(|error| damaged(archive_name, &error))?;
+            let name = match entry.name() {
+                Ok(name) => name.into_owned(),
+                Err(_) => String::from_utf8_lossy(entry.name_raw()).into_owned(),
+            };
+            let refuse = |reason: &str| unsafe_member(&name, reason);
+            let path = SafePath::parse(&name).map_err(|reason| refuse(&reason))?;
+            let is_dir = entry.is_dir() || name.ends_with('\\');
+            match entry.unix_mode().unwrap_or(0) & libc::S_IFMT {
+                0 | libc::S_IFREG | libc::S_IFDIR => {}
+                libc::S_IFLNK => return Err(refuse("it is a symbolic link")),
+                _ => return Err(refuse("it is a device, pipe or socket")),
+            }
+            if entry.encrypted() {
+                return Err(refuse("it is encrypted"));
+            }
+            let known = if is_dir { seen.add_folders(&path.0) } else { seen.add_file(&path) };
+            known.map_err(|reason| refuse(&reason))?;
+            self.total = self.total.saturating_add(entry.size());
+            let start = entry.header_start();
+            let end = entry.data_start().unwrap_or(start).saturating_add(entry.compressed_size());
+            let size = entry.size();
+            let member = Member { index, name, path, is_dir, start, end };
+            let bytes = if outer && member.is_zip() { &mut self.passing } else { &mut self.kept };
+            bytes.declared = bytes.declared.saturating_add(size);
+            members.push(member);
+        }
+        members.sort_by_key(|member| member.start);
+        // Should members overlap, what a later one needs stays.
+        let mut next = u64::MAX;
+        for member in members.iter_mut().rev() {
+            member.end = member.end.min(next);
+            next = member.start;
+        }
+        // The declared sizes already tell most bombs apart, before the disk is touched.
+        if self.kept.declared.max(self.passing.declared) > self.most_bytes {
+            return Err(self.too_large());
+        }
+        Ok(members)
+    }
+
+    fn unpack_inner(&mut self, inner: File, outer: &Member) -> Result<(), IngestError> {
+        let (mut archive, needed_from) = open_archive(inner, &outer.name)?;
+        let members = self.plan(&mut archive, &outer.name, false)?;
+        let stem = outer.stem_of_zip().unwrap_or("package").to_owned();
+        // Packages repeat their own name as the top folder; the others get one, so that several cannot collide.
+        let has_own_folder = members.iter().all(|member| {
+            (member.is_dir || member.path.0.len() > 1)
+                && member.path.0.first().is_some_and(|first| first.eq_ignore_ascii_case(&stem))
+        });
+        for member in members {
+            let mut path = member.path.clone();
+            if !has_own_folder {
+                path.0.insert(0, stem.clone());
+            }
+            self.consume_up_to(&needed_from, &member);
+            self.place(&mut archive, &Member { path, ..member })?;
+        }
+        Ok(())
+    }
+
+    fn place<R: Read + Seek>(
+        &mut self,
+        archive: &mut ZipArchive<R>,
+        member: &Member,
+    ) -> Result<(), IngestError> {
+        let path: PathBuf = self.target.join(member.path.0.iter().collect::<PathBuf>());
+        let known = if member.is_dir {
+            self.taken.add_folders(&member.path.0)
+        } else {
+            self.taken.add_file(&member.path)
+        };
+        known.map_err(|reason| unsafe_member(&member.name, &reason))?;
+        let folder = if member.is_dir { Some(path.as_path()) } else { path.parent() };
+        if let Some(folder) = folder {
+            fs::create_dir_all(folder).disk(|| format!("create the folder of '{}'", member.name))?;
+        }
+        if member.is_dir { Ok(()) } else { self.write_member(archive, member, &path, true) }
+    }
+
+    fn write_member<R: Read + Seek>(
+        &mut self,
+        archive: &mut ZipArchive<R>,
+        member: &Member,
+        path: &Path,
+        stays: bool,
+    ) -> Result<(), IngestError> {
+        let mut entry = archive.by_index(member.index).map_err(|error| damaged(&member.name, &error))?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .disk(|| format!("create '{}'", member.name))?;
+        let mut buffer = vec![0; 1 << 20];
+        let mut written = 0;
+        loop {
+            let length = match entry.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    return Err(IngestError::Damaged {
+                        name: member.name.clone(),
+                        reason: error.to_string(),
+                    });
+                }
+            };
+            written += length as u64;
+            self.done += length as u64;
+            let bytes = if stays { &mut self.kept } else { &mut self.passing };
+            bytes.written += length as u64;
+            if bytes.written > self.most_bytes {
+                return Err(self.too_large());
+            }
+            (self.progress)(IngestProgress::Room { bytes: length as u64 });
+            file.write_all(&buffer[..length]).disk(|| format!("write '{}'", member.name))?;
+            (self.progress)(IngestProgress::Extracting { done: self.done, total: self.total.max(self.done) });
+        }
+        if written != entry.size() {
+            return Err(IngestError::Damaged {
+                name: member.name.clone(),
+                reason: format!("it has {written} bytes, the zip promises {}", entry.size()),
+            });
+        }
+        Ok(())
+    }
+
+    fn too_large(&self) -> IngestError {
+        if self.by_ratio {
+            return IngestError::TooLarge {
+                what: "times the package's own size".to_owned(),
+                limit: self.limits.ratio,
+            };
+        }
+        IngestError::TooLarge { what: "unpacked bytes".to_owned(), limit: self.limits.unpacked_bytes }
+    }
+}
+
+/// True when everything that is not a zip lies below `Results/`, the delivery's own folder.
+fn common_results_folder(members: &[Member]) -> bool {
+    members.iter().all(|member| {
+        member.path.0.first().is_some_and(|first| first.eq_ignore_ascii_case("Results"))
+            && (member.is_dir || member.path.0.len() > 1)
+    }) && !members.iter().any(|member| member.is_dir && member.path.0.len() == 1 && members.len() == 1)
+}
+
+type Archive = ZipArchive<BufReader<ReadOnce>>;
+
+fn open_archive(mut file: File, name: &str) -> Result<(Archive, NeededFrom), IngestError> {
+    let mut start = [0; 512];
+    let length = read_start(&mut file, &mut start).disk(|| format!("read '{name}'"))?;
+    let reason = |error: &dyn std::fmt::Display| {
+        let start = String::from_utf8_lossy(&start[..length]).trim_start().to_ascii_lowercase();
+        match length {
+            0 => "it is empty".to_owned(),
+            _ if start.starts_with("<!doctype html") || start.starts_with("<html") => {
+                "it is an HTML page".to_owned()
+            }
+            _ if start.starts_with('<') => "it is an XML or HTML document".to_owned(),
+            _ if start.starts_with('{') => "it is a JSON document".to_owned(),
+            _ => error.to_string(),
+        }
+    };
+    let not_a_package = |error: &dyn std::fmt::Display| IngestError::NotAPackage {
+        name: name.to_owned(),
+        reason: reason(error),
+    };
+    let (file, needed_from) = ReadOnce::new(file);
+    let archive = ZipArchive::new(BufReader::new(file)).map_err(|error| {
+        // When it begins as a zip, what is wrong now is damage (a truncated download).
+        if length >= 4 && start[..2] == *b"PK" { damaged(name, &error) } else { not_a_package(&error) }
+    })?;
+    Ok((archive, needed_from))
+}
+
+fn read_start(file: &mut File, start: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < start.len() {
+        match file.read(&mut start[length..])? {
+            0 => break,
+            more => length += more,
+        }
+    }
+    file.rewind()?;
+    Ok(length)
+}
+
+fn unsafe_member(name: &str, reason: &str) -> IngestError {
+    IngestError::UnsafeMember { name: name.escape_default().to_string(), reason: reason.to_owned() }
+}
+
+fn damaged(name: &str, error: &ZipError) -> IngestError {
+    IngestError::Damaged { name: name.to_owned(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+#[path = "package_tests.rs"]
+mod tests;

@@ -1,0 +1,288 @@
+//! One source raster as GDAL sees it: the facts once, then windows of pixels.
+
+use std::ffi::c_int;
+use std::path::Path;
+
+use gdal::raster::{PaletteInterpretation, RasterBand};
+use gdal::{Dataset, DatasetOptions, GdalOpenFlags, Metadata};
+
+use super::classes::{self, AttributeTable};
+use super::crs;
+use super::error::IngestError;
+use super::pixel::{Pixel, representable};
+use crate::store::entry::{Crs, Number, PixelType};
+
+/// GDAL's `GDT_Int8`, by number because bindings older than 3.7 do not have it.
+const GDT_INT8: u32 = 14;
+
+/// What is known of a source raster.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct SourceFacts {
+    /// Path inside the package.
+    pub(super) name: String,
+    /// Columns.
+    pub(super) width: u32,
+    /// Rows.
+    pub(super) height: u32,
+    /// The type of all bands.
+    pub(super) pixel: PixelType,
+    /// GDAL's affine transform, `None` when the source has none.
+    pub(super) geotransform: Option<[f64; 6]>,
+    /// CRS, `None` when the source has none.
+    pub(super) crs: Option<Crs>,
+    /// True when the pixel's centre is what the source calls the coordinate (`AREA_OR_POINT=Point`).
+    pub(super) pixel_is_point: bool,
+    /// Nodata of all bands; `None` also for a value no pixel of this type can have.
+    pub(super) nodata: Option<Number>,
+    /// Per band facts.
+    pub(super) bands: Vec<SourceBand>,
+    /// Size of the blocks the source is stored in.
+    pub(super) block: (u32, u32),
+    /// Colour table (UInt8, UInt16).
+    pub(super) palette: Vec<[u8; 4]>,
+    /// Raster attribute table of the first band.
+    pub(super) attributes: Option<AttributeTable>,
+    /// Category names of the first band, by value.
+    pub(super) categories: Vec<String>,
+}
+
+/// Facts of one band of a source.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct SourceBand {
+    /// Description or empty.
+    pub(super) description: String,
+    /// Unit or empty.
+    pub(super) unit: String,
+    /// Scale, when stated.
+    pub(super) scale: Option<f64>,
+    /// Offset, when stated.
+    pub(super) offset: Option<f64>,
+}
+
+/// Opens a raster with the one driver that is allowed; `siblings` = look at `.aux.xml` and the like.
+fn open(path: &Path, name: &str, siblings: bool) -> Result<Dataset, IngestError> {
+    let options = DatasetOptions {
+        open_flags: GdalOpenFlags::GDAL_OF_RASTER | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR,
+        allowed_drivers: Some(&["GTiff"]),
+        // An empty list means "this file stands alone".
+        sibling_files: if siblings { None } else { Some(&[]) },
+        ..DatasetOptions::default()
+    };
+    Dataset::open_ex(path, options).map_err(|error| IngestError::raster(name, error))
+}
+
+/// Reads the facts of a raster.
+///
+/// # Errors
+/// [`IngestError::Raster`] when GDAL cannot open it, [`IngestError::Unsupported`] for pixel types and band
+/// combinations that an entry cannot hold.
+pub(super) fn inspect(path: &Path, name: &str) -> Result<SourceFacts, IngestError> {
+    let unsupported = |reason: String| IngestError::Unsupported { name: name.to_owned(), reason };
+    let dataset = open(path, name, true)?;
+    let (width, height) = dataset.raster_size();
+    let count = dataset.raster_count();
+    if count == 0 || width == 0 || height == 0 {
+        return Err(unsupported("it has no band".to_owned()));
+    }
+    let mut pixel = None;
+    let mut nodata: Option<Option<Number>> = None;
+    let mut bands = Vec::new();
+    for number in 1..=count {
+        let band = dataset.rasterband(number).map_err(|error| IngestError::raster(name, error))?;
+        let this = pixel_type(&band).map_err(&unsupported)?;
+        if *pixel.get_or_insert(this) != this {
+            return Err(unsupported(format!("band {number} has another pixel type than band 1")));
+        }
+        let value = band.no_data_value().and_then(|value| nodata_of(this, value));
+        if *nodata.get_or_insert(value) != value {
+            return Err(unsupported(format!("band {number} has another nodata value than band 1")));
+        }
+        bands.push(SourceBand {
+            description: band.description().unwrap_or_default(),
+            unit: band.unit(),
+            scale: band.scale().filter(|value| value.is_finite()),
+            offset: band.offset().filter(|value| value.is_finite()),
+        });
+    }
+    let first = dataset.rasterband(1).map_err(|error| IngestError::raster(name, error))?;
+    let pixel = pixel.ok_or_else(|| unsupported("it has no band".to_owned()))?;
+    let crs = match dataset.spatial_ref() {
+        Ok(srs) => Some(crs::describe(&srs).map_err(|error| IngestError::raster(name, error))?),
+        Err(_) => None,
+    };
+    let block = first.block_size();
+    Ok(SourceFacts {
+        name: name.to_owned(),
+        width: side(width).map_err(&unsupported)?,
+        height: side(height).map_err(&unsupported)?,
+        pixel,
+        geotransform: dataset.geo_transform().ok().filter(|t| t.iter().all(|value| value.is_finite())),
+        crs: crs.filter(|crs| !crs.wkt1.is_empty()),
+        pixel_is_point: dataset.metadata_item("AREA_OR_POINT", "").is_some_and(|value| value == "Point"),
+        nodata: nodata.flatten(),
+        bands,
+        block: (side(block.0).map_err(&unsupported)?, side(block.1).map_err(&unsupported)?),
+        palette: palette(&first, pixel),
+        attributes: classes::attribute_table(&first),
+        categories: classes::category_names(&first),
+    })
+}
+
+fn side(pixels: usize) -> Result<u32, String> {
+    // GDAL counts in c_int, and so do readers of the result.
+    i32::try_from(pixels)
+        .ok()
+        .and_then(|pixels| u32::try_from(pixels).ok())
+        .ok_or_else(|| format!("a side of {pixels} pixels"))
+}
+
+fn data_type(band: &RasterBand) -> u32 {
+    // SAFETY: the band handle is valid as long as `band`.
+    unsafe { gdal_sys::GDALGetRasterDataType(band.c_rasterband()) }
+}
+
+fn pixel_type(band: &RasterBand) -> Result<PixelType, String> {
+    use gdal_sys::GDALDataType as Gdt;
+    let number = data_type(band);
+    let signed_byte =
+        || band.metadata_item("PIXELTYPE", "IMAGE_STRUCTURE").is_some_and(|value| value == "SIGNEDBYTE");
+    Ok(match number {
+        // GDAL before 3.7 says Byte and tells the sign in the metadata.
+        Gdt::GDT_Byte if signed_byte() => PixelType::Int8,
+        Gdt::GDT_Byte => PixelType::UInt8,
+        GDT_INT8 => PixelType::Int8,
+        Gdt::GDT_UInt16 => PixelType::UInt16,
+        Gdt::GDT_Int16 => PixelType::Int16,
+        Gdt::GDT_UInt32 => PixelType::UInt32,
+        Gdt::GDT_Int32 => PixelType::Int32,
+        Gdt::GDT_Float32 => PixelType::Float32,
+        Gdt::GDT_Float64 => PixelType::Float64,
+        Gdt::GDT_CInt16 | Gdt::GDT_CInt32 | Gdt::GDT_CFloat32 | Gdt::GDT_CFloat64 => {
+            return Err("its pixels are complex numbers".to_owned());
+        }
+        other => return Err(format!("pixels of GDAL's type {other}, e.g. 64 bit integers")),
+    })
+}
+
+/// A nodata value as pixels of this type hold it. Writers disagree on signed bytes: -128 is also given as 128.
+fn nodata_of(pixel: PixelType, value: f64) -> Option<Number> {
+    let value =
+        if pixel == PixelType::Int8 && (128.0..256.0).contains(&value) { value - 256.0 } else { value };
+    representable(pixel, value)
+}
+
+fn palette(band: &RasterBand, pixel: PixelType) -> Vec<[u8; 4]> {
+    let entries = match pixel {
+        PixelType::UInt8 => 256,
+        PixelType::UInt16 => 65_536,
+        _ => return Vec::new(),
+    };
+    let Some(table) =
+        band.color_table().filter(|t| t.palette_interpretation() == PaletteInterpretation::Rgba)
+    else {
+        return Vec::new();
+    };
+    let byte = |value: i16| value.clamp(0, 255) as u8;
+    let mut palette: Vec<[u8; 4]> = (0..table.entry_count().min(entries))
+        .map_while(|index| table.entry_as_rgb(index))
+        .map(|entry| [byte(entry.r), byte(entry.g), byte(entry.b), byte(entry.a)])
+        .collect();
+    if pixel == PixelType::UInt16 {
+        // 65 536 entries of which a few hundred are used: the rest is black and says nothing.
+        let used = palette.iter().rposition(|entry| entry[..3] != [0, 0, 0]).map_or(0, |last| last + 1);
+        palette.truncate(used);
+    }
+    palette
+}
+
+/// An open source, for one thread.
+#[derive(Debug)]
+pub(super) struct SourceReader {
+    dataset: Dataset,
+    name: String,
+}
+
+/// A window of a source and where it goes in a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    /// Left column in the source.
+    pub(super) x: usize,
+    /// Upper row in the source.
+    pub(super) y: usize,
+    /// Columns.
+    pub(super) width: usize,
+    /// Rows.
+    pub(super) height: usize,
+}
+
+impl SourceReader {
+    /// Opens a source for reading pixels.
+    ///
+    /// # Errors
+    /// [`IngestError::Raster`].
+    pub(super) fn open(path: &Path, name: &str) -> Result<Self, IngestError> {
+        Ok(Self { dataset: open(path, name, false)?, name: name.to_owned() })
+    }
+
+    /// Reads a window into `buffer`, whose rows are `stride` pixels apart and whose first pixel is the window's.
+    ///
+    /// # Errors
+    /// [`IngestError::Raster`] when a block is damaged.
+    pub(super) fn read<T: Pixel>(
+        &self,
+        band: u32,
+        window: Window,
+        buffer: &mut [T],
+        stride: usize,
+    ) -> Result<(), IngestError> {
+        let Window { x, y, width, height } = window;
+        let fits = width <= stride && height > 0 && buffer.len() >= (height - 1) * stride + width;
+        if !fits {
+            return Err(IngestError::raster(&*self.name, "window does not fit its buffer"));
+        }
+        let band =
+            self.dataset.rasterband(band as usize + 1).map_err(|e| IngestError::raster(&*self.name, e))?;
+        let int = |value: usize| c_int::try_from(value).map_err(|e| IngestError::raster(&*self.name, e));
+        let line = (stride * size_of::<T>()) as i64;
+        // SAFETY: the band is valid, the buffer holds `height` lines of `width` pixels `line` bytes apart
+        // (checked above), and the buffer type has the size of T.
+        let status = unsafe {
+            gdal_sys::CPLErrorReset();
+            gdal_sys::GDALRasterIOEx(
+                band.c_rasterband(),
+                gdal_sys::GDALRWFlag::GF_Read,
+                int(x)?,
+                int(y)?,
+                int(width)?,
+                int(height)?,
+                buffer.as_mut_ptr().cast(),
+                int(width)?,
+                int(height)?,
+                buffer_type(T::TYPE, data_type(&band)),
+                size_of::<T>() as i64,
+                line,
+                std::ptr::null_mut(),
+            )
+        };
+        if status == gdal_sys::CPLErr::CE_None {
+            return Ok(());
+        }
+        // SAFETY: GDAL gives a C string that stays valid until the next error of this thread.
+        let message = unsafe { std::ffi::CStr::from_ptr(gdal_sys::CPLGetLastErrorMsg()) };
+        Err(IngestError::raster(&*self.name, message.to_string_lossy()))
+    }
+}
+
+/// The buffer type that gives pixels as they are: signed bytes are read as what the source calls them.
+fn buffer_type(pixel: PixelType, source: u32) -> u32 {
+    use gdal_sys::GDALDataType as Gdt;
+    match pixel {
+        PixelType::Int8 | PixelType::UInt8 => source,
+        PixelType::Int16 => Gdt::GDT_Int16,
+        PixelType::UInt16 => Gdt::GDT_UInt16,
+        PixelType::Int32 => Gdt::GDT_Int32,
+        PixelType::UInt32 => Gdt::GDT_UInt32,
+        PixelType::Float32 => Gdt::GDT_Float32,
+        PixelType::Float64 => Gdt::GDT_Float64,
+    }
+}

@@ -1,0 +1,155 @@
+//! Tiles of one layer.
+
+use super::*;
+
+/// Writes tiles of 700×700 at the given places (in tiles) and gives the package.
+fn tiles(shop: &Workshop, places: &[(usize, usize)], nodata: Option<f64>) -> PathBuf {
+    let files: Vec<(String, PathBuf)> = places
+        .iter()
+        .map(|&(column, row)| {
+            let name = format!("DATA/X_E{:02}N{:02}_03035.tif", 40 + column, 30 - row);
+            let path = shop.path(&format!("in/{name}"));
+            let transform = [
+                4_000_000.0 + column as f64 * 7000.0,
+                10.0,
+                0.0,
+                3_000_000.0 - row as f64 * 7000.0,
+                0.0,
+                -10.0,
+            ];
+            let tiff =
+                Tiff { size: (700, 700), nodata, transform, options: &["COMPRESS=LZW"], ..Tiff::default() };
+            tiff.write(&path, |_, y, x| pixel(row * 700 + y, column * 700 + x));
+            (name, path)
+        })
+        .collect();
+    let members: Vec<(&str, &Path)> =
+        files.iter().map(|(name, path)| (name.as_str(), path.as_path())).collect();
+    shop.zip(&members)
+}
+
+fn pixel(y: usize, x: usize) -> u8 {
+    ((x * 7 + y * 13) / 50 % 200) as u8
+}
+
+#[test]
+fn tiles_become_one_raster_with_holes() {
+    let shop = Workshop::new();
+    let places = [(0, 0), (3, 0), (1, 1), (3, 2)];
+    let meta = shop.ingest(&tiles(&shop, &places, Some(255.0))).unwrap();
+    let [raster] = meta.rasters.as_slice() else { panic!("one raster") };
+    assert_eq!((raster.width, raster.height), (2800, 2100));
+    assert_eq!(raster.geotransform, [4_000_000.0, 10.0, 0.0, 3_000_000.0, 0.0, -10.0]);
+    assert_eq!(raster.sources.len(), 4);
+    let expected: Vec<u8> = (0..2100)
+        .flat_map(|y| (0..2800).map(move |x| (y, x)))
+        .map(|(y, x)| if places.contains(&(x / 700, y / 700)) { pixel(y, x) } else { 255 })
+        .collect();
+    check_raster(&shop.entry(), raster, &expected);
+    assert!((raster.bands[0].statistics.unwrap().valid_percent - 400.0 / 12.0).abs() < 1e-9);
+}
+
+#[test]
+fn far_tiles_leave_the_middle_empty() {
+    let shop = Workshop::new();
+    let meta = shop.ingest(&tiles(&shop, &[(0, 0), (9, 6)], Some(255.0))).unwrap();
+    let raster = &meta.rasters[0];
+    assert_eq!((raster.width, raster.height), (7000, 4900));
+    let length = fs::metadata(raster_file(&shop.entry(), raster)).unwrap().len();
+    assert!(length < 400_000, "{length} bytes");
+    let zarr = zarr_bytes(&shop.entry(), &raster.name);
+    assert_eq!(zarr[3000 * 7000 + 3000], 255);
+    assert_eq!(zarr[4899 * 7000 + 6999], pixel(4899, 6999));
+}
+
+#[test]
+fn later_tiles_win_where_they_are_not_nodata() {
+    let shop = Workshop::new();
+    let mut members = Vec::new();
+    for (name, x, value) in [("a_E40N30.tif", 0.0, 1u8), ("a_E41N30.tif", 300.0, 2)] {
+        let path = shop.path(&format!("in/{name}"));
+        let transform = [x, 1.0, 0.0, 0.0, 0.0, -1.0];
+        let tiff = Tiff { size: (600, 50), nodata: Some(0.0), transform, ..Tiff::default() };
+        tiff.write(&path, |_, y, _| if y % 2 == 0 || value == 1 { value } else { 0 });
+        members.push((name, path));
+    }
+    let members: Vec<(&str, &Path)> = members.iter().map(|(name, path)| (*name, path.as_path())).collect();
+    let meta = shop.ingest(&shop.zip(&members)).unwrap();
+    let expected: Vec<u8> = (0..50)
+        .flat_map(|y| (0..900).map(move |x| (y, x)))
+        .map(|(y, x)| match (x, y % 2) {
+            (0..300, _) => 1,
+            (_, 0) => 2,
+            (300..600, _) => 1,
+            _ => 0,
+        })
+        .collect();
+    check_raster(&shop.entry(), &meta.rasters[0], &expected);
+}
+
+#[test]
+fn a_tile_that_does_not_fit_is_named() {
+    let shop = Workshop::new();
+    let mut members = Vec::new();
+    for (name, epsg) in [("a_E40N30.tif", 3035), ("a_E41N30.tif", 4326)] {
+        let path = shop.path(&format!("in/{name}"));
+        Tiff { epsg: Some(epsg), ..Tiff::default() }.write(&path, |_, _, _| 1u8);
+        members.push((name, path));
+    }
+    let members: Vec<(&str, &Path)> = members.iter().map(|(name, path)| (*name, path.as_path())).collect();
+    let error = shop.ingest(&shop.zip(&members)).unwrap_err();
+    assert!(matches!(&error, IngestError::Mosaic { name, .. } if name == "a_E41N30.tif"), "{error}");
+    assert!(error.to_string().contains("EPSG:4326"), "{error}");
+}
+
+#[test]
+fn other_layers_become_rasters_of_their_own() {
+    let shop = Workshop::new();
+    let mut members = Vec::new();
+    let places = [
+        ("D/U_CLC_20u1.tif", 3035, 500),
+        ("D/French_DOMs/U_CLC_20u1_FR_GLP.tif", 32620, 60),
+        ("D/French_DOMs/PRODUCT.tif", 32622, 30),
+    ];
+    for (name, epsg, side) in places {
+        let path = shop.path(&format!("in/{name}"));
+        let tiff = Tiff { epsg: Some(epsg), size: (side, side), nodata: Some(-128.0), ..Tiff::default() };
+        let pixels = tiff.write(&path, |_, y, x| (x + y) as i8);
+        members.push((name, path, pixels));
+    }
+    let files: Vec<(&str, &Path)> = members.iter().map(|(name, path, _)| (*name, path.as_path())).collect();
+    let meta = shop.ingest(&shop.zip(&files)).unwrap();
+    assert_eq!(meta.rasters.len(), 3);
+    assert_eq!(meta.rasters[0].name, "PRODUCT");
+    let mut names: Vec<&str> = meta.rasters.iter().map(|raster| raster.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), 3);
+    for raster in &meta.rasters {
+        let (_, _, pixels) = members.iter().find(|(name, ..)| raster.sources == [*name]).unwrap();
+        check_raster(&shop.entry(), raster, pixels);
+    }
+}
+
+#[test]
+fn classes_of_all_tiles_come_together() {
+    use crate::ingest::dbf::tests::write as dbf;
+    let shop = Workshop::new();
+    let mut members: Vec<(String, PathBuf)> = Vec::new();
+    for (column, class) in [(0, "1"), (1, "2")] {
+        let name = format!("a_E4{column}N30.tif");
+        let path = shop.path(&format!("in/{name}"));
+        let transform = [f64::from(column) * 640.0, 10.0, 0.0, 0.0, 0.0, -10.0];
+        Tiff { transform, ..Tiff::default() }.write(&path, |_, _, _| column as u8 + 1);
+        let table = shop.path(&format!("in/{name}.vat.dbf"));
+        fs::write(&table, dbf(&[("Value", 'N', 4), ("Name", 'C', 9)], &[vec![class, "x"], vec!["3", class]]))
+            .unwrap();
+        members.extend([(name.clone(), path), (format!("{name}.vat.dbf"), table)]);
+    }
+    let members: Vec<(&str, &Path)> =
+        members.iter().map(|(name, path)| (name.as_str(), path.as_path())).collect();
+    let meta = shop.ingest(&shop.zip(&members)).unwrap();
+    let found: Vec<(i64, &str)> =
+        meta.rasters[0].classes.iter().map(|c| (c.value, c.name.as_str())).collect();
+    assert_eq!(found, [(1, "x"), (2, "x"), (3, "1")]);
+}
