@@ -17,6 +17,7 @@
 //! | [`simulator`] | an embedded CLMS; shares nothing with `clms` but the wire |
 //! | [`catalog`] | datasets and products as we name them; snapshot, refresh, STAC documents |
 //! | [`ingest`] | packages → entries: unzip, GDAL reading, mosaic, overviews, encode |
+//! | [`view`] | bytes of a file from an entry: GeoTIFF, Zarr, side files |
 
 pub mod catalog;
 pub mod clms;
@@ -24,3 +25,4 @@ pub mod config;
 pub mod ingest;
 pub mod simulator;
 pub mod store;
+pub mod view;

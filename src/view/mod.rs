@@ -1,0 +1,28 @@
+//! The bytes of a file that a reader sees, made from a published entry.
+//!
+//! [`EntryView`] is everything below `<product>/` of a ready product but `item.json`:
+//!
+//! ```text
+//! <product>.tif           the raster file as it lies on disk
+//! <product>.tif.aux.xml   class names and colours for GDAL, when there are classes
+//! <product>.zarr/         Zarr v2 and v3 at once; every chunk is a slice of the raster file
+//! <raster>.tif …          the same for every further raster, under its own name
+//! preview.png, original/  as they lie on disk
+//! ```
+//!
+//! Nothing is copied or decoded: a view is an index over the same bytes. It knows nothing of FUSE.
+
+mod entry_view;
+mod names;
+mod node;
+mod pam;
+mod zarr;
+
+#[cfg(test)]
+mod export;
+#[cfg(test)]
+mod tests;
+
+pub use entry_view::{EntryView, ViewError};
+pub use names::{ColdName, cold_names, served_names};
+pub use node::{Content, Listed, Node, ViewFile};
