@@ -18,10 +18,12 @@
 //! | [`catalog`] | datasets and products as we name them; snapshot, refresh, STAC documents |
 //! | [`ingest`] | packages → entries: unzip, GDAL reading, mosaic, overviews, encode |
 //! | [`view`] | bytes of a file from an entry: GeoTIFF, Zarr, side files |
+//! | [`fetch`] | from "cold" to "ready": a pure state machine, the actor that drives it, the ledger |
 
 pub mod catalog;
 pub mod clms;
 pub mod config;
+pub mod fetch;
 pub mod ingest;
 pub mod simulator;
 pub mod store;

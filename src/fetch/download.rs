@@ -1,0 +1,181 @@
+//! Brings a package to `staging/<key>/package.zip`: resumes a `.part`, retries within bounds, checks the length.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::fs::{File, OpenOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use url::Url;
+
+use crate::clms::ClmsError;
+
+use super::failure::{Failure, FailureKind};
+use super::job::Event;
+use super::service::Service;
+
+/// Attempts without a single new byte before the download is given up.
+const ATTEMPTS: u32 = 5;
+/// First pause between attempts; doubles each time.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Files of one download.
+#[derive(Debug, Clone)]
+pub struct PackageFiles {
+    /// What has arrived so far.
+    pub part: PathBuf,
+    /// The complete package.
+    pub package: PathBuf,
+}
+
+impl PackageFiles {
+    /// The files in a fetch's staging directory.
+    pub fn below(staging: &Path) -> Self {
+        Self { part: staging.join("package.part"), package: staging.join("package.zip") }
+    }
+}
+
+/// Why one attempt ended.
+enum Broken {
+    /// The link is of no use.
+    Lost(String),
+    /// Another attempt may help.
+    Transient(ClmsError),
+    /// No attempt will help.
+    Final(Failure),
+}
+
+/// Downloads `link`; tells bytes done and in all as they come, and asks `room` before the package may grow to a size.
+///
+/// Dropping the future leaves the `.part` for the next attempt.
+pub async fn download(
+    service: &dyn Service,
+    link: &Url,
+    files: &PackageFiles,
+    mut on_progress: impl FnMut(u64, Option<u64>) + Send,
+    mut room: impl FnMut(u64) -> Result<(), Failure> + Send,
+) -> Event {
+    let mut fruitless = 0;
+    // a host without ranges starts over each time: only going further than ever before is progress
+    let mut furthest = length(&files.part).await;
+    loop {
+        let before = length(&files.part).await;
+        let broken = match attempt(service, link, files, before, &mut on_progress, &mut room).await {
+            Ok(()) => return Event::Downloaded,
+            Err(broken) => broken,
+        };
+        match broken {
+            Broken::Lost(what) => {
+                // whatever arrived belongs to a link that is gone
+                let _ = tokio::fs::remove_file(&files.part).await;
+                return Event::LinkLost(what);
+            }
+            Broken::Final(failure) => return Event::Failed(failure),
+            Broken::Transient(error) => {
+                let reached = length(&files.part).await;
+                fruitless = if reached > furthest { 1 } else { fruitless + 1 };
+                furthest = furthest.max(reached);
+                if fruitless >= ATTEMPTS {
+                    let message = format!("download broke off {fruitless} times without progress: {error}");
+                    return Event::Failed(Failure::new(FailureKind::Offline, message));
+                }
+                tracing::warn!(%error, attempt = fruitless, "download broke off; going on from what is here");
+                tokio::time::sleep(PAUSE * 2u32.pow(fruitless)).await;
+            }
+        }
+    }
+}
+
+async fn length(path: &Path) -> u64 {
+    tokio::fs::metadata(path).await.map_or(0, |metadata| metadata.len())
+}
+
+async fn attempt(
+    service: &dyn Service,
+    link: &Url,
+    files: &PackageFiles,
+    have: u64,
+    on_progress: &mut (impl FnMut(u64, Option<u64>) + Send),
+    room: &mut (impl FnMut(u64) -> Result<(), Failure> + Send),
+) -> Result<(), Broken> {
+    let mut download = service.download(link, have).await.map_err(sort)?;
+    // a host without ranges starts over, whatever was asked for
+    let start = download.start;
+    let total = download.total;
+    if let Some(total) = total {
+        room(total).map_err(Broken::Final)?;
+    }
+    let mut file = open(&files.part, start).await.map_err(|error| local(&files.part, &error))?;
+    let mut done = start;
+    let mut granted = total.unwrap_or(0);
+    on_progress(done, total);
+    let outcome = loop {
+        match download.chunk().await {
+            Ok(None) => break Ok(()),
+            Ok(Some(bytes)) => {
+                done += bytes.len() as u64;
+                if done > granted {
+                    // length unknown or wrong: ask in steps
+                    granted = done + (16 << 20);
+                    room(granted).map_err(Broken::Final)?;
+                }
+                file.write_all(&bytes).await.map_err(|error| local(&files.part, &error))?;
+                on_progress(done, total);
+            }
+            Err(error) => break Err(error),
+        }
+    };
+    // what has arrived is kept, whatever the reason for the end
+    file.flush().await.map_err(|error| local(&files.part, &error))?;
+    outcome.map_err(sort)?;
+    if let Some(total) = total.filter(|total| *total != done) {
+        let reason = format!("{done} of {total} bytes arrived");
+        if done > total {
+            let _ = tokio::fs::remove_file(&files.part).await;
+        }
+        return Err(Broken::Transient(ClmsError::Unreachable {
+            host: link.host_str().unwrap_or("download host").to_owned(),
+            reason,
+        }));
+    }
+    if !looks_like_zip(&files.part).await.map_err(|error| local(&files.part, &error))? {
+        return Err(Broken::Lost("the link does not lead to a zip file".to_owned()));
+    }
+    file.sync_all().await.map_err(|error| local(&files.part, &error))?;
+    tokio::fs::rename(&files.part, &files.package).await.map_err(|error| local(&files.package, &error))
+}
+
+async fn open(part: &Path, start: u64) -> std::io::Result<File> {
+    let mut file = OpenOptions::new().create(true).write(true).truncate(false).open(part).await?;
+    file.set_len(start).await?;
+    tokio::io::AsyncSeekExt::seek(&mut file, std::io::SeekFrom::Start(start)).await?;
+    Ok(file)
+}
+
+/// A zip starts with a local file header, or, when it is empty, with its end record.
+async fn looks_like_zip(path: &Path) -> std::io::Result<bool> {
+    let mut magic = [0; 4];
+    match File::open(path).await?.read_exact(&mut magic).await {
+        Ok(_) => Ok(matches!(&magic, b"PK\x03\x04" | b"PK\x05\x06")),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn local(path: &Path, error: &std::io::Error) -> Broken {
+    let kind = match error.raw_os_error() {
+        Some(libc::ENOSPC | libc::EDQUOT) => FailureKind::NoSpace,
+        _ => FailureKind::Local,
+    };
+    Broken::Final(Failure::new(
+        kind,
+        format!("{}: {error}; make room or mend the cache directory", path.display()),
+    ))
+}
+
+fn sort(error: ClmsError) -> Broken {
+    match error {
+        ClmsError::LinkLost { reason } => Broken::Lost(reason),
+        ClmsError::UnsafeLink { .. } => Broken::Final(Failure::new(FailureKind::Service, error.to_string())),
+        error => Broken::Transient(error),
+    }
+}

@@ -1,0 +1,387 @@
+//! The driver of one fetch: saves the job, performs its step, feeds the outcome back, until it ends.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clms::{ClmsError, TaskId, TaskOutcome, TaskStatus};
+use crate::ingest::IngestProgress;
+use crate::store::StoreError;
+use crate::store::inventory::Reservation;
+use crate::store::layout::disk_usage;
+
+use super::adopt;
+use super::convert::convert;
+use super::download::{PackageFiles, download};
+use super::engine::{CANCEL_PATIENCE, Change, Charge};
+use super::failure::{Failure, FailureKind};
+use super::job::{Event, Job, Remote, Step};
+use super::order::{failure, order};
+use super::poller::News;
+use super::shared::{Driven, Failed, Inner};
+use super::state::{ProductState, Progress};
+
+/// How often progress below one percent is told.
+const TELL: Duration = Duration::from_millis(100);
+/// Unusable answers in a row after which a task is given up.
+const NONSENSE: u32 = 4;
+
+/// How a driver ended.
+enum End {
+    Published,
+    Failed(Failure),
+    /// The mount goes away; the ledger keeps the job.
+    Suspended,
+}
+
+/// Drives `job` to its end; everybody who waits hears of it through `driven`.
+pub(super) async fn drive(
+    inner: Arc<Inner>,
+    job: Job,
+    driven: watch::Sender<Driven>,
+    cancel: CancellationToken,
+    charge: Charge,
+) {
+    let key = job.key.clone();
+    let mut room = None;
+    let (job, end) = match pay(&inner, &job, charge) {
+        Ok(()) => walk(&inner, job, &driven, &cancel, &mut room).await,
+        Err(failure) => (job.after(Event::Failed(failure.clone())), End::Failed(failure)),
+    };
+    let outcome = match end {
+        End::Published => {
+            inner.finish_books(&job);
+            inner.counters.published.fetch_add(1, Relaxed);
+            Ok(())
+        }
+        End::Failed(failure) => {
+            tracing::warn!(path = job.path, task = ?job.task, kind = ?failure.kind, "fetch failed: {failure}");
+            inner.counters.failed.fetch_add(1, Relaxed);
+            let staging = inner.cache.staging(&key);
+            if failure.kind == FailureKind::Offline {
+                // what has arrived is kept for the next attempt, and nothing more is held for it
+                if let Some(room) = &mut room {
+                    room.shrink_to(disk_usage(&staging));
+                }
+            } else {
+                if let Err(error) = inner.cache.discard(&staging) {
+                    tracing::warn!(path = job.path, %error, "staging is left for the next start");
+                }
+                room = None;
+            }
+            Err(failure)
+        }
+        End::Suspended => {
+            inner.state().running.remove(&key);
+            return;
+        }
+    };
+    if matches!(&outcome, Err(failure) if failure.kind == FailureKind::Cancelled) {
+        // first the books: whoever opens it anew writes its own line
+        inner.forget(&key);
+    }
+    {
+        let mut state = inner.state();
+        state.running.remove(&key);
+        match &outcome {
+            // a product that nothing was done for is as cold as before
+            Err(failure)
+                if failure.kind == FailureKind::Budget && job.failures <= 1 && job.link.is_none() =>
+            {
+                state.notes.insert(key.clone(), failure.message.clone());
+            }
+            Err(failure) => {
+                let failed = Failed { job: job.clone(), failure: failure.clone(), _room: room };
+                state.failed.insert(key.clone(), failed);
+            }
+            Ok(()) => {}
+        }
+    }
+    // first the state, then the news: whoever hears it finds the product ready
+    if outcome.is_ok() {
+        let _ = inner.changes.send(Change::Ready { path: job.path.clone() });
+    }
+    driven.send_modify(|driven| {
+        driven.progress = Progress::of(&job);
+        driven.outcome = Some(outcome);
+    });
+}
+
+/// Takes what the fetch costs from its owner's budget: an order, or a download of what was ordered before.
+fn pay(inner: &Inner, job: &Job, charge: Charge) -> Result<(), Failure> {
+    match (&job.step, charge) {
+        (Step::Order | Step::Download, Charge::Owner) => inner.spend(job.uid),
+        _ => Ok(()),
+    }
+}
+
+/// Performs step after step until the job ends.
+async fn walk(
+    inner: &Arc<Inner>,
+    mut job: Job,
+    driven: &watch::Sender<Driven>,
+    cancel: &CancellationToken,
+    room: &mut Option<Reservation>,
+) -> (Job, End) {
+    loop {
+        if let Err(error) = inner.ledger.save_job(&job) {
+            let failure = Failure::new(FailureKind::Local, error.to_string());
+            job = job.after(Event::Failed(failure.clone()));
+            return (job, End::Failed(failure));
+        }
+        driven.send_modify(|driven| driven.progress = Progress::of(&job));
+        match &job.step {
+            Step::Ready => return (job, End::Published),
+            Step::Failed(failure) => {
+                let failure = failure.clone();
+                return (job, End::Failed(failure));
+            }
+            _ => {}
+        }
+        tracing::info!(path = job.path, task = job.task.as_ref().map(TaskId::as_str), step = ?job.step, "fetch");
+        let event = tokio::select! {
+            biased;
+            () = cancel.cancelled() => {
+                if inner.shutdown.is_cancelled() {
+                    return (job, End::Suspended);
+                }
+                // a finished task is paid for: the next attempt can adopt it
+                if job.link.is_none() {
+                    withdraw(inner, &job);
+                }
+                Event::Cancelled
+            }
+            event = perform(inner, &job, driven, room) => event,
+        };
+        job = job.after(event);
+    }
+}
+
+/// Tells the service that the task is not wanted, without waiting for it.
+fn withdraw(inner: &Arc<Inner>, job: &Job) {
+    let Some(task) = job.task.clone() else { return };
+    let inner = Arc::clone(inner);
+    tokio::spawn(async move {
+        match tokio::time::timeout(CANCEL_PATIENCE, inner.service.cancel(&task)).await {
+            Ok(Ok(())) => tracing::info!(%task, "cancelled at the service"),
+            Ok(Err(error)) => tracing::warn!(%task, %error, "not cancelled at the service"),
+            Err(_) => tracing::warn!(%task, "the service does not answer the cancellation"),
+        }
+    });
+}
+
+async fn perform(
+    inner: &Arc<Inner>,
+    job: &Job,
+    driven: &watch::Sender<Driven>,
+    room: &mut Option<Reservation>,
+) -> Event {
+    match &job.step {
+        Step::Order => {
+            let _permit = inner.order_gate.acquire().await.expect("the gate is never closed");
+            let save = |job: &Job| {
+                let saved = inner.ledger.save_job(job);
+                saved.map_err(|error| Failure::new(FailureKind::Local, error.to_string()))
+            };
+            order(inner.service.as_ref(), job, inner.options.link_trust, save).await
+        }
+        Step::Poll => poll(inner, job, driven).await,
+        Step::Download => {
+            let _permit = inner.download_gate.acquire().await.expect("the gate is never closed");
+            bring(inner, job, driven, room).await
+        }
+        Step::Convert => {
+            let _permit = inner.convert_gate.acquire().await.expect("the gate is never closed");
+            process(inner, job, driven, room).await
+        }
+        Step::Ready | Step::Failed(_) => unreachable!("the walk ends before"),
+    }
+}
+
+/// Performs [`Step::Poll`] until the task ends or changes its state.
+async fn poll(inner: &Inner, job: &Job, driven: &watch::Sender<Driven>) -> Event {
+    let task_id = job.task.as_ref().expect("a polled job has a task");
+    let mut news = inner.poller.follow(task_id);
+    let mut nonsense = 0;
+    while let Some(news) = news.recv().await {
+        match news {
+            News::Vanished => return Event::Vanished,
+            News::Refused(error) => return Event::Failed(failure(&error)),
+            News::Delayed(error) => {
+                // a service that is away comes back; one that talks nonsense again and again does not know our task
+                if matches!(error, ClmsError::BadAnswer { .. } | ClmsError::Refused { .. }) {
+                    nonsense += 1;
+                    if nonsense >= NONSENSE {
+                        return Event::Failed(failure(&error));
+                    }
+                }
+                driven.send_modify(|driven| {
+                    driven.progress.error = Some(format!("waiting for the service: {error}"));
+                });
+            }
+            News::Task(task) => {
+                nonsense = 0;
+                driven.send_modify(|driven| driven.progress.error = None);
+                if !task.datasets.is_empty() && !adopt::is_for(&task, &job.dataset, &job.file) {
+                    return Event::Misdirected;
+                }
+                match task.outcome() {
+                    TaskOutcome::Finished { url } => {
+                        return Event::Finished { link: url, size: task.file_size };
+                    }
+                    TaskOutcome::FinishedWithoutLink => return Event::Vanished,
+                    TaskOutcome::Failed => {
+                        let said = task.message.as_deref().unwrap_or("no reason given");
+                        let message = format!(
+                            "the service ended task {task_id} with {}: {said}; try again later, or tell the CLMS service desk",
+                            task.status.as_str()
+                        );
+                        return Event::Failed(Failure::new(FailureKind::Service, message));
+                    }
+                    TaskOutcome::Cancelled => {
+                        let message = format!(
+                            "task {task_id} was cancelled at the service; open it again to order it anew"
+                        );
+                        return Event::Failed(Failure::new(FailureKind::Service, message));
+                    }
+                    TaskOutcome::Open => {
+                        let remote = match task.status {
+                            TaskStatus::InProgress => Remote::Running,
+                            _ => Remote::Queued,
+                        };
+                        if job.remote != Some(remote) {
+                            return Event::Progressed(remote);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Event::Failed(Failure::new(FailureKind::Local, "the poller is gone; restart the mount".to_owned()))
+}
+
+/// Performs [`Step::Download`].
+async fn bring(
+    inner: &Arc<Inner>,
+    job: &Job,
+    driven: &watch::Sender<Driven>,
+    room: &mut Option<Reservation>,
+) -> Event {
+    let link = job.link.as_ref().expect("a downloading job has a link");
+    let staging = match inner.cache.stage(&job.key) {
+        Ok(staging) => staging,
+        Err(error) => return Event::Failed(local(&error)),
+    };
+    let limit = inner.options.max_package;
+    // a hint: the length that the host gives is what counts, and what is checked
+    let announced = job.announced.unwrap_or(0).min(limit.unwrap_or(u64::MAX));
+    let reservation = match reserve(inner, room, announced) {
+        Ok(reservation) => reservation,
+        Err(failure) => return Event::Failed(failure),
+    };
+    let reservation = Mutex::new(reservation);
+    let reservation = || reservation.lock().expect("no code panics while it holds the reservation");
+    let downloaded = &inner.counters.downloaded;
+    let mut last = None;
+    let mut told: Option<(Instant, u64)> = None;
+    download(
+        inner.service.as_ref(),
+        link,
+        &PackageFiles::below(&staging),
+        |done, total| {
+            let news = done.saturating_sub(last.unwrap_or(done));
+            last = Some(done);
+            downloaded.fetch_add(news, Relaxed);
+            reservation().wrote(done);
+            // every waiter wakes up at each telling
+            let step = total.unwrap_or(u64::MAX) / 100;
+            if told.is_some_and(|(at, before)| at.elapsed() < TELL && done.abs_diff(before) < step) {
+                return;
+            }
+            told = Some((Instant::now(), done));
+            driven.send_modify(|driven| {
+                driven.progress.bytes = Some((done, total));
+                driven.progress.advance(done, total);
+            });
+        },
+        |bytes| {
+            if let Some(limit) = limit.filter(|limit| bytes > *limit) {
+                let message = format!("the package has {bytes} bytes, more than max_package_size ({limit}); raise it to fetch this product");
+                return Err(Failure::new(FailureKind::NoSpace, message));
+            }
+            reservation().grow_to(bytes).map_err(|error| no_space(&error))
+        },
+    )
+    .await
+}
+
+/// Performs [`Step::Convert`].
+async fn process(
+    inner: &Arc<Inner>,
+    job: &Job,
+    driven: &watch::Sender<Driven>,
+    room: &mut Option<Reservation>,
+) -> Event {
+    let staging = inner.cache.staging(&job.key);
+    let package = PackageFiles::below(&staging).package;
+    let size = tokio::fs::metadata(&package).await.map_or(0, |metadata| metadata.len());
+    if let Err(failure) = reserve(inner, room, size) {
+        return Event::Failed(failure);
+    }
+    let reservation = room.take().expect("just reserved");
+    let watcher = driven.clone();
+    let on_progress = move |progress: IngestProgress| {
+        let (state, done, total) = match progress {
+            IngestProgress::Extracting { done, total } => (ProductState::Extracting, done, total),
+            IngestProgress::Converting { done, total } => (ProductState::Converting, done, total),
+            // a matter between the converter and the inventory
+            IngestProgress::Room { .. } => return,
+        };
+        watcher.send_modify(|driven| {
+            if driven.progress.state != state {
+                driven.progress = Progress { task: driven.progress.task.take(), ..Progress::bare(state) };
+            }
+            driven.progress.advance(done, Some(total));
+        });
+    };
+    convert(
+        inner.converter.as_ref(),
+        &inner.inventory,
+        job,
+        &staging,
+        &inner.options.convert,
+        reservation,
+        on_progress,
+    )
+    .await
+}
+
+/// Makes the fetch's reservation at least `bytes` large.
+fn reserve<'a>(
+    inner: &Inner,
+    room: &'a mut Option<Reservation>,
+    bytes: u64,
+) -> Result<&'a mut Reservation, Failure> {
+    if room.is_none() {
+        *room = Some(inner.inventory.reserve(0).map_err(|error| no_space(&error))?);
+    }
+    let reservation = room.as_mut().expect("just set");
+    reservation.grow_to(bytes).map_err(|error| no_space(&error))?;
+    Ok(reservation)
+}
+
+fn no_space(error: &StoreError) -> Failure {
+    match error {
+        StoreError::Budget { .. } | StoreError::Disk { .. } => {
+            Failure::new(FailureKind::NoSpace, error.to_string())
+        }
+        error => local(error),
+    }
+}
+
+fn local(error: &StoreError) -> Failure {
+    Failure::new(FailureKind::Local, error.to_string())
+}

@@ -1,0 +1,424 @@
+//! The engine: starts, joins, resumes and cancels fetches.
+//!
+//! One product has at most one driver, however many readers wait for it. A driver is a task that saves the job,
+//! performs its step, and feeds the outcome back ([`Job::after`]); everything others may know of it is in a
+//! watch channel. Nothing here holds a lock across an await.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{Semaphore, broadcast, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clms::{DatasetUid, FileId, TaskId};
+use crate::store::inventory::Inventory;
+use crate::store::layout::{CacheDir, EntryKey};
+
+use super::convert::ConvertLimits;
+use super::driver::drive;
+use super::failure::{Failure, FailureKind};
+use super::job::{Job, Step};
+use super::ledger::{Ledger, LedgerError};
+use super::now;
+use super::order::failure;
+use super::poller::{Pace, Poller};
+use super::service::{Converter, Service};
+use super::shared::{Driven, Failed, Inner, Running, State};
+use super::state::{ProductState, Progress};
+
+/// Downloads at a time.
+const DOWNLOADS: usize = 4;
+/// Conversions at a time; each uses all its threads.
+const CONVERSIONS: usize = 1;
+/// Longest wait for the service's answer to a cancellation (it is known to hang).
+pub(super) const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a fetch is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Where the entry goes.
+    pub key: EntryKey,
+    /// Dataset of the product.
+    pub dataset: DatasetUid,
+    /// File of the product.
+    pub file: FileId,
+    /// `<dataset>/<product>`.
+    pub path: String,
+    /// Safe product name.
+    pub product: String,
+}
+
+/// How the engine behaves.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Orders per hour and user; 0 = no limit.
+    pub orders_per_hour: u32,
+    /// How long a finished task's link is trusted.
+    pub link_trust: Duration,
+    /// How often tasks are polled.
+    pub pace: Pace,
+    /// Largest package that is downloaded, in bytes.
+    pub max_package: Option<u64>,
+    /// What a conversion may cost.
+    pub convert: ConvertLimits,
+}
+
+/// Why a fetch was not even started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It failed a moment ago; the answer would be the same.
+    #[error("{0}")]
+    Failed(Failure),
+    /// The engine is shutting down.
+    #[error("the mount is going away")]
+    ShuttingDown,
+}
+
+/// Whether a fetch takes one order from the user's budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Charge {
+    /// It goes on with what was charged before a restart.
+    Free,
+    /// It orders or downloads anew.
+    Owner,
+}
+
+/// A place in the queue of those who wait for one fetch.
+#[derive(Debug)]
+pub struct Ticket {
+    progress: watch::Receiver<Driven>,
+}
+
+impl Ticket {
+    /// Waits until the product is ready.
+    ///
+    /// # Errors
+    /// The failure with which the fetch ended.
+    pub async fn wait(mut self) -> Result<(), Failure> {
+        let ended = self.progress.wait_for(|driven| driven.outcome.is_some()).await;
+        match ended.map(|driven| driven.outcome.clone()) {
+            Ok(Some(outcome)) => outcome,
+            // the driver is gone without a word: the mount is going away
+            _ => Err(Failure::new(FailureKind::Cancelled, "the mount is going away".to_owned())),
+        }
+    }
+
+    /// The picture now.
+    pub fn progress(&self) -> Progress {
+        self.progress.borrow().progress.clone()
+    }
+}
+
+/// A line of `jobs`.
+#[derive(Debug, Clone)]
+pub struct JobLine {
+    /// Entry key.
+    pub key: EntryKey,
+    /// `<dataset>/<product>`.
+    pub path: String,
+    /// Milliseconds since 1970 when it began.
+    pub began: u64,
+    /// User that caused it.
+    pub uid: u32,
+    /// How many readers wait.
+    pub waiting: usize,
+    /// Picture.
+    pub progress: Progress,
+}
+
+/// A product's state changed in a way that changes what files it shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It became ready.
+    Ready {
+        /// `<dataset>/<product>`.
+        path: String,
+    },
+    /// It left the cache.
+    Gone {
+        /// The entry.
+        key: EntryKey,
+    },
+}
+
+/// What the engine has done since it started.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Fetches started.
+    pub fetches: std::sync::atomic::AtomicU64,
+    /// Fetches that brought a product.
+    pub published: std::sync::atomic::AtomicU64,
+    /// Fetches that failed.
+    pub failed: std::sync::atomic::AtomicU64,
+    /// Bytes downloaded.
+    pub downloaded: std::sync::atomic::AtomicU64,
+}
+
+/// Handle to the engine; clones share it.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("options", &self.inner.options).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Puts the engine together; call within a tokio runtime. `changes` also carries what the inventory evicts.
+    pub fn new(
+        service: Arc<dyn Service>,
+        converter: Arc<dyn Converter>,
+        cache: Arc<CacheDir>,
+        inventory: Arc<Inventory>,
+        ledger: Arc<Ledger>,
+        changes: broadcast::Sender<Change>,
+        options: EngineOptions,
+    ) -> Self {
+        let poller = Poller::start(Arc::clone(&service), options.pace);
+        let inner = Inner {
+            service,
+            converter,
+            cache,
+            inventory,
+            ledger,
+            options,
+            poller,
+            state: Mutex::default(),
+            order_gate: Semaphore::new(1),
+            download_gate: Semaphore::new(DOWNLOADS),
+            convert_gate: Semaphore::new(CONVERSIONS),
+            changes,
+            drivers: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+            counters: Counters::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Goes on with every fetch that the ledger knows. Cheap: call it before anybody can open a product.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub fn resume(&self) -> Result<(), LedgerError> {
+        for job in self.inner.ledger.jobs()? {
+            match &job.step {
+                // published, but the ledger was not told any more
+                _ if self.inner.inventory.contains(&job.key) => self.inner.finish_books(&job),
+                Step::Ready => self.inner.forget(&job.key),
+                Step::Failed(failure) => {
+                    let failure = failure.clone();
+                    let failed = Failed { job, failure, _room: None };
+                    self.inner.state().failed.insert(failed.job.key.clone(), failed);
+                }
+                _ => {
+                    tracing::info!(path = job.path, step = ?job.step, "going on with a fetch of the last run");
+                    self.start_locked(&mut self.inner.state(), job, Charge::Free);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes staging directories that no fetch under way owns: leftovers of crashes. May take long.
+    pub fn sweep(&self) {
+        let root = self.inner.cache.staging_root();
+        for entry in std::fs::read_dir(root).into_iter().flatten().filter_map(Result::ok) {
+            let key = entry.file_name().to_str().and_then(|name| EntryKey::new(name).ok());
+            let owned = key.is_some_and(|key| self.inner.state().running.contains_key(&key));
+            // moved away first: a fetch that begins meanwhile makes a directory of its own
+            if !owned && let Err(error) = self.inner.cache.discard(&entry.path()) {
+                tracing::warn!(path = %entry.path().display(), %error, "failed to sweep staging");
+            }
+        }
+    }
+
+    /// State of a product. Costs two locks and lookups; never the network, never the disk.
+    pub fn progress(&self, key: &EntryKey) -> Progress {
+        let state = self.inner.state();
+        if let Some(running) = state.running.get(key) {
+            return running.driven.borrow().progress.clone();
+        }
+        if self.inner.inventory.contains(key) {
+            return Progress::bare(ProductState::Ready);
+        }
+        let cold = |error| Progress { error, ..Progress::bare(ProductState::Cold) };
+        let failed = state.failed.get(key).map(|failed| match failed.is_cancelled() {
+            true => cold(Some(failed.failure.message.clone())),
+            false => Progress::of(&failed.job),
+        });
+        failed.unwrap_or_else(|| cold(state.notes.get(key).cloned()))
+    }
+
+    /// Only the state of a product, without copying texts.
+    pub fn product_state(&self, key: &EntryKey) -> ProductState {
+        let state = self.inner.state();
+        match state.running.get(key) {
+            Some(running) => running.driven.borrow().progress.state,
+            None if self.inner.inventory.contains(key) => ProductState::Ready,
+            None if state.failed.get(key).is_some_and(|failed| !failed.is_cancelled()) => {
+                ProductState::Failed
+            }
+            None => ProductState::Cold,
+        }
+    }
+
+    /// Starts or joins the fetch of a product on behalf of `uid`. Costs locks only; the driver does the rest.
+    ///
+    /// With `insist` (an explicit wish of the user) a recent failure does not stand in the way.
+    ///
+    /// # Errors
+    /// [`Refusal`] when nothing was started.
+    pub fn request(&self, target: &Target, uid: u32, insist: bool) -> Result<Ticket, Refusal> {
+        let inner = &self.inner;
+        let mut state = inner.state();
+        if let Some(running) = state.running.get(&target.key) {
+            return Ok(Ticket { progress: running.driven.subscribe() });
+        }
+        if inner.inventory.contains(&target.key) {
+            let driven = Driven { progress: Progress::bare(ProductState::Ready), outcome: Some(Ok(())) };
+            return Ok(Ticket { progress: watch::channel(driven).1 });
+        }
+        if let Some(failed) = state.failed.get(&target.key)
+            && !insist
+            && now() < failed.failure.retry_at()
+        {
+            return Err(Refusal::Failed(failed.failure.clone()));
+        }
+        let earlier = state.failed.remove(&target.key);
+        let job = earlier.map_or_else(|| Job::new(target, uid), |failed| Job { uid, ..failed.job.retried() });
+        // the place is taken under the same lock that found it free: one order, one charge, however many ask
+        self.start_locked(&mut state, job, Charge::Owner).ok_or(Refusal::ShuttingDown)
+    }
+
+    /// Starts a driver, or joins one that was started meanwhile.
+    fn start_locked(&self, state: &mut State, job: Job, charge: Charge) -> Option<Ticket> {
+        let inner = &self.inner;
+        if state.closed {
+            return None;
+        }
+        if let Some(running) = state.running.get(&job.key) {
+            return Some(Ticket { progress: running.driven.subscribe() });
+        }
+        state.notes.remove(&job.key);
+        let cancel = inner.shutdown.child_token();
+        let (driven, receiver) = watch::channel(Driven { progress: Progress::of(&job), outcome: None });
+        let running = Running { driven: driven.clone(), cancel: cancel.clone(), job: job.clone() };
+        state.running.insert(job.key.clone(), running);
+        inner.counters.fetches.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (shared, key) = (Arc::clone(inner), job.key.clone());
+        inner.drivers.spawn(async move {
+            let driving = drive(Arc::clone(&shared), job, driven, cancel, charge);
+            if AssertUnwindSafe(driving).catch_unwind().await.is_err() {
+                // our bug, but nobody must wait for ever because of it: without the sender the waiters wake up
+                tracing::error!(%key, "the driver of a fetch panicked");
+                shared.state().running.remove(&key);
+            }
+        });
+        Some(Ticket { progress: receiver })
+    }
+
+    /// Notes for the xattr `error` why an open of a cold product did not fetch it.
+    pub fn note(&self, key: &EntryKey, reason: String) {
+        self.inner.state().notes.insert(key.clone(), reason);
+    }
+
+    /// Cancels a fetch: at once here, best effort at the service. `false` when none was under way.
+    pub fn cancel(&self, key: &EntryKey) -> bool {
+        let state = self.inner.state();
+        let Some(running) = state.running.get(key) else { return false };
+        running.cancel.cancel();
+        true
+    }
+
+    /// Cancels a task at the service, whoever ordered it.
+    ///
+    /// # Errors
+    /// What the service says, or that it did not answer in time.
+    pub async fn cancel_task(&self, task: &TaskId) -> Result<(), Failure> {
+        match tokio::time::timeout(CANCEL_PATIENCE, self.inner.service.cancel(task)).await {
+            Ok(result) => result.map_err(|error| failure(&error)),
+            Err(_) => Err(Failure::new(
+                FailureKind::Offline,
+                format!("the service does not answer the cancellation of {task}; it may still take effect"),
+            )),
+        }
+    }
+
+    /// Pins or unpins a product, ready or not, and remembers it. Writes to the ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; the pin holds until the next start then.
+    pub fn pin(&self, key: &EntryKey, path: &str, pinned: bool) -> Result<(), LedgerError> {
+        self.inner.inventory.pin(key, pinned);
+        self.inner.ledger.note_pin(key, path, pinned)
+    }
+
+    /// Writes the last uses of all entries to the ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn save_uses(&self) -> Result<(), LedgerError> {
+        let holdings = self.inner.inventory.holdings();
+        let uses: Vec<_> = holdings.into_iter().map(|holding| (holding.key, holding.last_use)).collect();
+        self.inner.ledger.note_uses(&uses)
+    }
+
+    /// All fetches under way and all that failed.
+    pub fn jobs(&self) -> Vec<JobLine> {
+        let state = self.inner.state();
+        let line = |job: &Job, progress: Progress, waiting| JobLine {
+            key: job.key.clone(),
+            path: job.path.clone(),
+            began: job.began,
+            uid: job.uid,
+            waiting,
+            progress,
+        };
+        let running = state.running.values().map(|running| {
+            // one receiver is kept by nobody but waiters
+            line(&running.job, running.driven.borrow().progress.clone(), running.driven.receiver_count())
+        });
+        let failed = state.failed.values().filter(|failed| !failed.is_cancelled());
+        let failed = failed.map(|failed| line(&failed.job, Progress::of(&failed.job), 0));
+        let mut lines: Vec<_> = running.chain(failed).collect();
+        lines.sort_by(|a, b| (a.began, &a.path).cmp(&(b.began, &b.path)));
+        lines
+    }
+
+    /// What the engine has done so far.
+    pub fn counters(&self) -> &Counters {
+        &self.inner.counters
+    }
+
+    /// The inventory behind it.
+    pub fn inventory(&self) -> &Arc<Inventory> {
+        &self.inner.inventory
+    }
+
+    /// The ledger behind it.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.inner.ledger
+    }
+
+    /// Changes of products between ready and not ready.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.inner.changes.subscribe()
+    }
+
+    /// Stops all drivers where they are; the next run goes on with them. Waiters are told.
+    pub async fn shut_down(&self) {
+        self.inner.state().closed = true;
+        self.inner.shutdown.cancel();
+        self.inner.drivers.close();
+        self.inner.drivers.wait().await;
+        if let Err(error) = self.save_uses() {
+            tracing::warn!(%error, "last uses are not saved");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The ledger: what must survive a crash. Jobs under way, last uses, pins, orders per user.
+//!
+//! SQLite in WAL mode with one writer (this process holds the cache's lock). A job is saved before its step
+//! is acted upon, with the database synced to the disk, so that an order is never forgotten.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::store::inventory::Remembered;
+use crate::store::layout::EntryKey;
+
+use super::job::Job;
+
+/// Schema version in `PRAGMA user_version`.
+const SCHEMA: i64 = 1;
+
+/// What can go wrong with the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The database cannot be used.
+    #[error("ledger: {0}; if the file is damaged, move it away: entries on disk are adopted again")]
+    Database(#[from] rusqlite::Error),
+    /// The ledger was written by a later release.
+    #[error(
+        "ledger: schema {found} is not known to this release; use the clmsfs that wrote it, or another --cache-dir"
+    )]
+    Schema {
+        /// Its schema version.
+        found: i64,
+    },
+    /// A job cannot be written as JSON.
+    #[error("ledger: {0}")]
+    Encode(#[from] serde_json::Error),
+}
+
+/// What is known of a product that is, or was, in the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shelved {
+    /// The entry.
+    pub key: EntryKey,
+    /// `<dataset>/<product>`.
+    pub path: String,
+}
+
+/// An open ledger.
+#[derive(Debug)]
+pub struct Ledger {
+    connection: Mutex<Connection>,
+}
+
+impl Ledger {
+    /// Opens or creates the ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when it cannot be read or is of a later release.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        let connection = Connection::open(path)?;
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        // a committed job must survive a power loss: it may be a paid order
+        connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "journal_size_limit", 1 << 20)?;
+        let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if found > SCHEMA {
+            return Err(LedgerError::Schema { found });
+        }
+        connection.execute_batch(
+            "begin;
+             create table if not exists jobs (key text primary key, job text not null) without rowid;
+             create table if not exists entries (
+                key text primary key, path text not null,
+                last_use integer not null, pinned integer not null default 0) without rowid;
+             create table if not exists orders (at integer not null, uid integer not null);
+             create index if not exists orders_at on orders (at);
+             pragma user_version = 1;
+             commit;",
+        )?;
+        Ok(Self { connection: Mutex::new(connection) })
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().expect("no code panics while it holds the ledger")
+    }
+
+    /// Saves the job as it is now.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; the job must not go on then.
+    pub fn save_job(&self, job: &Job) -> Result<(), LedgerError> {
+        let text = serde_json::to_string(job)?;
+        self.connection()
+            .prepare_cached("insert or replace into jobs (key, job) values (?1, ?2)")?
+            .execute(params![job.key.as_str(), text])?;
+        Ok(())
+    }
+
+    /// Forgets a job.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn forget_job(&self, key: &EntryKey) -> Result<(), LedgerError> {
+        self.connection().prepare_cached("delete from jobs where key = ?1")?.execute([key.as_str()])?;
+        Ok(())
+    }
+
+    /// All jobs, ended ones too. One that cannot be understood is left out with a warning: its task is
+    /// found again at the service when the product is next opened.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn jobs(&self) -> Result<Vec<Job>, LedgerError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached("select key, job from jobs")?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+        let mut jobs = Vec::new();
+        for row in rows {
+            let (key, text) = row?;
+            match serde_json::from_str(&text) {
+                Ok(job) => jobs.push(job),
+                Err(error) => tracing::warn!(key, %error, "a saved job cannot be read and is left out"),
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// Remembers that the entry of `path` was used.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn note_use(&self, key: &EntryKey, path: &str, last_use: u64) -> Result<(), LedgerError> {
+        self.connection()
+            .prepare_cached(
+                "insert into entries (key, path, last_use) values (?1, ?2, ?3)
+                 on conflict (key) do update set path = ?2, last_use = ?3",
+            )?
+            .execute(params![key.as_str(), path, to_sql(last_use)])?;
+        Ok(())
+    }
+
+    /// Remembers last uses of many entries at once.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn note_uses(&self, uses: &[(EntryKey, u64)]) -> Result<(), LedgerError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction()?;
+        for (key, last_use) in uses {
+            transaction
+                .prepare_cached("update entries set last_use = ?2 where key = ?1")?
+                .execute(params![key.as_str(), to_sql(*last_use)])?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Remembers a pin.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn note_pin(&self, key: &EntryKey, path: &str, pinned: bool) -> Result<(), LedgerError> {
+        self.connection()
+            .prepare_cached(
+                "insert into entries (key, path, last_use, pinned) values (?1, ?2, 0, ?3)
+                 on conflict (key) do update set pinned = ?3",
+            )?
+            .execute(params![key.as_str(), path, pinned])?;
+        Ok(())
+    }
+
+    /// Last uses and pins.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn remembered(&self) -> Result<Vec<Remembered>, LedgerError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached("select key, last_use, pinned from entries")?;
+        let rows = statement.query_map([], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?))
+        })?;
+        let mut remembered = Vec::new();
+        for row in rows {
+            let (key, last_use, pinned) = row?;
+            if let Ok(key) = EntryKey::new(key) {
+                remembered.push(Remembered { key, last_use: u64::try_from(last_use).unwrap_or(0), pinned });
+            }
+        }
+        Ok(remembered)
+    }
+
+    /// `<dataset>/<product>` of an entry.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn path_of(&self, key: &EntryKey) -> Result<Option<String>, LedgerError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached("select path from entries where key = ?1")?;
+        Ok(statement.query_row([key.as_str()], |row| row.get(0)).optional()?)
+    }
+
+    /// Counts an order of `uid` now, unless it already had `limit` since `since` (milliseconds since 1970; 0 = no
+    /// limit). True when it was counted.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn spend(&self, uid: u32, limit: u32, since: u64) -> Result<bool, LedgerError> {
+        // one lock over question and answer
+        let connection = self.connection();
+        let spent: u32 = connection
+            .prepare_cached("select count(*) from orders where uid = ?1 and at >= ?2")?
+            .query_row(params![uid, to_sql(since)], |row| row.get(0))?;
+        if limit > 0 && spent >= limit {
+            return Ok(false);
+        }
+        let now = super::now();
+        connection
+            .prepare_cached("insert into orders (at, uid) values (?1, ?2)")?
+            .execute(params![to_sql(now), uid])?;
+        let day_ago = now.saturating_sub(24 * 3600 * 1000);
+        connection.prepare_cached("delete from orders where at < ?1")?.execute([to_sql(day_ago)])?;
+        Ok(true)
+    }
+}
+
+/// SQLite's integers are signed.
+fn to_sql(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::fetch::job::Event;
+    use crate::fetch::job::tests::job;
+
+    #[test]
+    fn a_job_survives_closing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.sqlite");
+        let saved = job().after(Event::Ordered(crate::clms::TaskId::parse("14909741217").unwrap()));
+        {
+            let ledger = Ledger::open(&path).unwrap();
+            ledger.save_job(&job()).unwrap();
+            ledger.save_job(&saved).unwrap();
+        }
+        let ledger = Ledger::open(&path).unwrap();
+        assert_eq!(ledger.jobs().unwrap().as_slice(), std::slice::from_ref(&saved));
+        ledger.forget_job(&saved.key).unwrap();
+        assert!(ledger.jobs().unwrap().is_empty());
+    }
+
+    #[test]
+    fn uses_pins_and_orders_are_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&dir.path().join("l")).unwrap();
+        let key = EntryKey::new("k").unwrap();
+        ledger.note_pin(&key, "d/p", true).unwrap();
+        ledger.note_use(&key, "d/p", 7).unwrap();
+        ledger.note_uses(&[(key.clone(), 9)]).unwrap();
+        assert_eq!(
+            ledger.remembered().unwrap(),
+            [Remembered { key: key.clone(), last_use: 9, pinned: true }]
+        );
+        assert_eq!(ledger.path_of(&key).unwrap().as_deref(), Some("d/p"));
+        assert!(ledger.spend(5, 2, 0).unwrap());
+        assert!(ledger.spend(5, 2, 0).unwrap());
+        assert!(!ledger.spend(5, 2, 0).unwrap());
+        assert!(ledger.spend(6, 2, 0).unwrap());
+        assert!(ledger.spend(5, 2, crate::fetch::now() + 1000).unwrap(), "older ones do not count");
+    }
+
+    #[test]
+    fn a_ledger_of_a_later_release_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l");
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        assert!(matches!(Ledger::open(&path), Err(LedgerError::Schema { found: 99 })));
+    }
+}

@@ -1,0 +1,32 @@
+//! From cold to ready: a pure state machine, the actor that drives it, the ledger.
+//!
+//! * [`job`] — the life of one fetch: steps, events, transitions; no I/O.
+//! * [`engine`] — starts, joins, resumes and cancels fetches; one driver per product, however many readers wait.
+//! * [`order`], [`poller`], [`download`], [`convert`] — what a driver (`driver.rs`) does in each step.
+//! * [`adopt`] — which task of the account can be used, a pure choice.
+//! * [`ledger`] — what must survive a crash.
+//! * [`state`], [`failure`] — what others may know of a fetch.
+
+pub mod adopt;
+pub mod convert;
+pub mod download;
+mod driver;
+pub mod engine;
+pub mod failure;
+pub mod job;
+pub mod ledger;
+pub mod order;
+pub mod poller;
+pub mod service;
+mod shared;
+pub mod state;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since 1970.
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

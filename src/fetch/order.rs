@@ -1,0 +1,172 @@
+//! Gets a task for a product: adopts one of ours, else orders, and makes sure that no order is lost or made twice.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::clms::{ClmsError, OrderOutcome, Task, TaskId};
+
+use super::adopt::{Wanted, choose, is_for, twins};
+use super::failure::{Failure, FailureKind};
+use super::job::{Event, Job};
+use super::service::Service;
+
+/// How long an order whose outcome is unknown is looked for before it counts as never made: the service itself
+/// waits up to 10 s for its packer, and stores the task only then (CLMS-API 3.1).
+const RECONCILE: Duration = Duration::from_secs(20);
+/// The same when the service did answer, though nothing useful: then the task is stored.
+const RECONCILE_ANSWERED: Duration = Duration::from_secs(3);
+/// Orders that may be sent for one step when the service answers nothing useful.
+const ORDER_ATTEMPTS: u32 = 2;
+/// First pause between searches; doubles each time.
+const PAUSE: Duration = Duration::from_millis(400);
+
+/// Performs [`Step::Order`](super::job::Step::Order). The caller sees to it that only one runs at a time per account.
+///
+/// `save` makes the job durable before an order leaves: a crash right after it is then reconciled, not repeated.
+pub async fn order(
+    service: &dyn Service,
+    job: &Job,
+    link_trust: Duration,
+    save: impl Fn(&Job) -> Result<(), Failure> + Send + Sync,
+) -> Event {
+    let mut job = job.clone();
+    match try_order(service, &mut job, link_trust, save).await {
+        Ok(event) => event,
+        Err(failure) => Event::Failed(failure),
+    }
+}
+
+async fn try_order(
+    service: &dyn Service,
+    job: &mut Job,
+    link_trust: Duration,
+    save: impl Fn(&Job) -> Result<(), Failure> + Send + Sync,
+) -> Result<Event, Failure> {
+    // an order of the last run may still be on its way into the service's books
+    let patience = job.sent.map_or(Duration::ZERO, |sent| {
+        RECONCILE.saturating_sub(Duration::from_millis(super::now().saturating_sub(sent)))
+    });
+    if let Some(task) = look_for(service, job, link_trust, patience).await? {
+        tracing::info!(path = job.path, %task, "adopting a task of this account");
+        return Ok(Event::Ordered(task));
+    }
+    let mut last = String::new();
+    for attempt in 1..=ORDER_ATTEMPTS {
+        job.sent = Some(super::now());
+        save(job)?;
+        let outcome = service.order(&job.dataset, &job.file).await;
+        tracing::info!(path = job.path, attempt, ?outcome, "order sent");
+        // the answer may be worth nothing while the order stands: look before sending another
+        let patience = match outcome {
+            Ok(OrderOutcome::Accepted(task)) => return Ok(Event::Ordered(task)),
+            Ok(OrderOutcome::Refused { task, msg }) => {
+                let task = withdraw(service, job, task).await;
+                let message = format!("the service refused the order: {msg}; try again later");
+                return Ok(Event::Refused { task, failure: Failure::new(FailureKind::Service, message) });
+            }
+            Ok(OrderOutcome::Duplicate) => {
+                return duplicate(service, job, link_trust).await.map(Event::Ordered);
+            }
+            Ok(OrderOutcome::AcceptedWithoutId) => {
+                last = "it answers without a task id".to_owned();
+                RECONCILE_ANSWERED
+            }
+            Err(ClmsError::UnknownOutcome { reason, answered }) => {
+                last = reason;
+                if answered { RECONCILE_ANSWERED } else { RECONCILE }
+            }
+            Err(error) => return Err(failure(&error)),
+        };
+        if let Some(task) = look_for(service, job, link_trust, patience).await? {
+            return Ok(Event::Ordered(task));
+        }
+    }
+    let message =
+        format!("ordered {ORDER_ATTEMPTS} times, and the service shows no task: {last}; try again later");
+    Err(Failure::new(FailureKind::Service, message))
+}
+
+/// Searches the account's tasks for ours, at once and then again and again for as long as `patience`.
+async fn look_for(
+    service: &dyn Service,
+    job: &Job,
+    link_trust: Duration,
+    patience: Duration,
+) -> Result<Option<TaskId>, Failure> {
+    let began = tokio::time::Instant::now();
+    let mut pause = PAUSE;
+    loop {
+        let tasks = service.tasks().await.map_err(|error| failure(&error))?;
+        let found = adoptable(&tasks, job, link_trust);
+        if found.is_some() || began.elapsed() >= patience {
+            return Ok(found);
+        }
+        tokio::time::sleep(pause.min(patience.saturating_sub(began.elapsed()))).await;
+        pause *= 2;
+    }
+}
+
+fn adoptable(tasks: &[(TaskId, Task)], job: &Job, link_trust: Duration) -> Option<TaskId> {
+    let wanted = Wanted {
+        dataset: &job.dataset,
+        file: &job.file,
+        burned: &job.burned,
+        link_trust,
+        now: Timestamp::now(),
+    };
+    choose(tasks, &wanted)
+}
+
+/// A refused order leaves a task that stays queued for good and poisons later orders: cancel it.
+async fn withdraw(service: &dyn Service, job: &Job, named: Option<TaskId>) -> Option<TaskId> {
+    let task = match named {
+        Some(task) => Some(task),
+        None => service.tasks().await.ok().and_then(|tasks| {
+            tasks
+                .into_iter()
+                .filter(|(_, task)| is_for(task, &job.dataset, &job.file))
+                .filter(|(_, task)| task.fme_task_id.is_none() && task.download_urls.is_empty())
+                .filter(|(_, task)| task.outcome() == crate::clms::TaskOutcome::Open)
+                .max_by_key(|(_, task)| task.registered)
+                .map(|(id, _)| id)
+        }),
+    };
+    if let Some(task) = &task
+        && let Err(error) = service.cancel(task).await
+    {
+        tracing::warn!(%task, %error, "a refused task could not be withdrawn");
+    }
+    task
+}
+
+/// The service refuses every order while two of the user's open tasks are the same: wait for ours if it is one
+/// of them, else say which.
+async fn duplicate(service: &dyn Service, job: &Job, link_trust: Duration) -> Result<TaskId, Failure> {
+    let tasks = service.tasks().await.map_err(|error| failure(&error))?;
+    if let Some(task) = adoptable(&tasks, job, link_trust) {
+        return Ok(task);
+    }
+    let message = match twins(&tasks).first() {
+        Some((one, other)) => format!(
+            "the service refuses every order while two identical tasks are open ({one} and {other}): \
+             cancel one of them with 'clmsfs cancel --task {other}' or on land.copernicus.eu"
+        ),
+        None => "the service says that this was ordered already, but shows no such task; \
+                 look at your downloads on land.copernicus.eu"
+            .to_owned(),
+    };
+    Err(Failure::new(FailureKind::Service, message))
+}
+
+/// The failure that an error of the service means for a fetch.
+pub fn failure(error: &ClmsError) -> Failure {
+    let kind = match error {
+        ClmsError::NoCredentials | ClmsError::CredentialsRefused { .. } | ClmsError::KeyFile { .. } => {
+            FailureKind::Credentials
+        }
+        ClmsError::Unreachable { .. } | ClmsError::RateLimited { .. } => FailureKind::Offline,
+        _ => FailureKind::Service,
+    };
+    Failure::new(kind, error.to_string())
+}

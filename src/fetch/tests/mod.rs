@@ -1,0 +1,11 @@
+//! The engine without a network and without GDAL: a scripted service, a real cache, a real ledger, paused time.
+#![allow(clippy::unwrap_used)]
+
+pub(crate) mod fake;
+
+mod budget;
+mod download;
+mod failure;
+mod flow;
+mod random;
+mod resume;
