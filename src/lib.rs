@@ -19,6 +19,7 @@
 //! | [`ingest`] | packages → entries: unzip, GDAL reading, mosaic, overviews, encode |
 //! | [`view`] | bytes of a file from an entry: GeoTIFF, Zarr, side files |
 //! | [`fetch`] | from "cold" to "ready": a pure state machine, the actor that drives it, the ledger |
+//! | [`vfs`] | the file system without FUSE: tree, inodes, attributes, policy, waiting |
 
 pub mod catalog;
 pub mod clms;
@@ -27,4 +28,5 @@ pub mod fetch;
 pub mod ingest;
 pub mod simulator;
 pub mod store;
+pub mod vfs;
 pub mod view;

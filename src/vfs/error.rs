@@ -1,0 +1,75 @@
+//! Why a file system call fails, and the one place that turns it into an errno.
+
+use crate::fetch::failure::{Failure, FailureKind};
+
+/// Failure of a file system call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VfsError {
+    /// No such name.
+    #[error("no such file")]
+    NotFound,
+    /// A file where a directory is needed.
+    #[error("not a directory")]
+    NotADirectory,
+    /// A directory where a file is needed.
+    #[error("is a directory")]
+    IsADirectory,
+    /// Any attempt to change something.
+    #[error("the mount is read-only")]
+    ReadOnly,
+    /// No such extended attribute.
+    #[error("no such attribute")]
+    NoAttribute,
+    /// A value that an attribute does not take.
+    #[error("{0}")]
+    BadValue(String),
+    /// A file handle that is not open.
+    #[error("not an open file")]
+    BadHandle,
+    /// Policy refuses this program.
+    #[error("refused by {0}")]
+    Denied(String),
+    /// Not here yet, or not now.
+    #[error("{0}")]
+    NotReady(String),
+    /// The reader's patience, as configured, is at its end; the fetch goes on.
+    #[error("not ready within the block timeout; the fetch goes on")]
+    TimedOut,
+    /// The reader was told to die.
+    #[error("the reader was interrupted")]
+    Interrupted,
+    /// The fetch failed.
+    #[error("{0}")]
+    Fetch(Failure),
+    /// A local file could not be read.
+    #[error("{0}")]
+    Local(String),
+}
+
+impl VfsError {
+    /// The errno for the kernel (DESIGN section 2).
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::NotFound => libc::ENOENT,
+            Self::NotADirectory => libc::ENOTDIR,
+            Self::IsADirectory => libc::EISDIR,
+            Self::ReadOnly => libc::EROFS,
+            Self::NoAttribute => libc::ENODATA,
+            Self::BadValue(_) => libc::EINVAL,
+            Self::BadHandle => libc::EBADF,
+            Self::Denied(_) => libc::EACCES,
+            Self::NotReady(_) => libc::EAGAIN,
+            Self::TimedOut => libc::ETIMEDOUT,
+            Self::Interrupted => libc::EINTR,
+            Self::Local(_) => libc::EIO,
+            Self::Fetch(failure) => match failure.kind {
+                FailureKind::Credentials => libc::EACCES,
+                FailureKind::NoSpace => libc::ENOSPC,
+                FailureKind::Offline => libc::ENETDOWN,
+                FailureKind::Budget => libc::EAGAIN,
+                FailureKind::Cancelled => libc::ECANCELED,
+                FailureKind::Service | FailureKind::Package | FailureKind::Local => libc::EIO,
+            },
+        }
+    }
+}

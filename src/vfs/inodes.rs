@@ -1,0 +1,123 @@
+//! Inodes that the kernel knows: number → node, kept as long as the kernel remembers them.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard};
+
+use super::node::{Ino, Node, wish};
+
+#[derive(Debug)]
+struct Known {
+    node: Node,
+    lookups: u64,
+}
+
+/// The table of inodes.
+#[derive(Debug)]
+pub struct Inodes {
+    known: Mutex<HashMap<Ino, Known>>,
+}
+
+impl Default for Inodes {
+    fn default() -> Self {
+        let root = Known { node: Node::Root, lookups: 1 };
+        Self { known: Mutex::new(HashMap::from([(Ino::ROOT, root)])) }
+    }
+}
+
+impl Inodes {
+    fn known(&self) -> MutexGuard<'_, HashMap<Ino, Known>> {
+        self.known.lock().expect("no code panics while it holds the inode table")
+    }
+
+    /// The node of an inode.
+    pub fn node(&self, ino: Ino) -> Option<Node> {
+        self.known().get(&ino).map(|known| known.node.clone())
+    }
+
+    /// Number of a node that the kernel is told about; counts as `lookups` lookups.
+    ///
+    /// Two paths whose hashes collide get neighbouring numbers.
+    pub fn remember(&self, node: Node, path: &str, lookups: u64) -> Ino {
+        let mut known = self.known();
+        let mut ino = wish(path);
+        loop {
+            match known.get_mut(&ino) {
+                Some(entry) if entry.node == node => {
+                    entry.lookups += lookups;
+                    return ino;
+                }
+                Some(_) => ino = Ino(ino.0.wrapping_add(1).max(2)),
+                None if lookups == 0 => return ino,
+                None => {
+                    known.insert(ino, Known { node, lookups });
+                    return ino;
+                }
+            }
+        }
+    }
+
+    /// The kernel forgets `lookups` lookups of an inode; true when it does not know the inode any more.
+    pub fn forget(&self, ino: Ino, lookups: u64) -> bool {
+        if ino == Ino::ROOT {
+            return false;
+        }
+        let mut known = self.known();
+        if let Some(entry) = known.get_mut(&ino) {
+            entry.lookups = entry.lookups.saturating_sub(lookups);
+            if entry.lookups == 0 {
+                known.remove(&ino);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// All inodes the kernel knows for which `wanted` holds.
+    pub fn select(&self, wanted: impl Fn(&Node) -> bool) -> Vec<(Ino, Node)> {
+        let known = self.known();
+        known
+            .iter()
+            .filter(|(_, entry)| wanted(&entry.node))
+            .map(|(ino, entry)| (*ino, entry.node.clone()))
+            .collect()
+    }
+
+    /// How many inodes the kernel knows.
+    pub fn len(&self) -> usize {
+        self.known().len()
+    }
+
+    /// True when the kernel knows none but the root.
+    pub fn is_empty(&self) -> bool {
+        self.len() <= 1
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inode_lives_until_every_lookup_is_forgotten() {
+        let inodes = Inodes::default();
+        let node = Node::Dataset("clc2018".into());
+        let ino = inodes.remember(node.clone(), "clc2018", 1);
+        assert_eq!(inodes.remember(node.clone(), "clc2018", 2), ino);
+        inodes.forget(ino, 2);
+        assert_eq!(inodes.node(ino), Some(node));
+        inodes.forget(ino, 1);
+        assert_eq!(inodes.node(ino), None);
+        inodes.forget(Ino::ROOT, 99);
+        assert_eq!(inodes.node(Ino::ROOT), Some(Node::Root));
+    }
+
+    #[test]
+    fn colliding_paths_get_different_numbers() {
+        let inodes = Inodes::default();
+        let first = inodes.remember(Node::Dataset("a".into()), "same", 1);
+        let second = inodes.remember(Node::Dataset("b".into()), "same", 1);
+        assert_ne!(first, second);
+        assert_eq!(inodes.remember(Node::Dataset("b".into()), "same", 1), second);
+    }
+}

@@ -1,0 +1,168 @@
+//! The file system without FUSE in the loop: tree, inodes, attributes, policy, waiting.
+//!
+//! * [`node`] — what a path means; [`inodes`] — numbers the kernel knows; [`tree`] — names, kinds, sizes.
+//! * [`open`] — opening and reading; the only place that starts fetches, and the only calls that may wait.
+//! * [`xattr`] — `user.clmsfs.*`; [`views`] — open views of ready products; [`opener`] — who asks, from `/proc`.
+//! * [`error`] — what can fail, and the one table of errnos.
+//!
+//! Everything but [`open::PendingOpen::wait`] answers from memory or the local disk.
+
+mod documents;
+pub mod error;
+pub mod inodes;
+mod items;
+pub mod node;
+pub mod open;
+pub mod opener;
+#[cfg(test)]
+mod tests;
+pub mod tree;
+pub mod views;
+pub mod xattr;
+
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::catalog::{Catalog, catalog_document};
+use crate::config::{OnMiss, Rule};
+use crate::fetch::engine::Engine;
+use crate::store::inventory::Usage;
+
+/// What open() of a cold file follows.
+#[derive(Debug, Clone)]
+pub struct VfsOptions {
+    /// Policy rules, the administrator's first.
+    pub rules: Vec<Rule>,
+    /// What happens when no rule says otherwise.
+    pub on_miss: OnMiss,
+    /// Longest wait of an open.
+    pub block_timeout: Option<Duration>,
+}
+
+/// A file in `.clmsfs/`: its content is made anew at every open.
+pub struct LiveFile {
+    /// Its name.
+    pub name: &'static str,
+    /// Makes its content.
+    pub content: Box<dyn Fn() -> Vec<u8> + Send + Sync>,
+}
+
+impl std::fmt::Debug for LiveFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LiveFile").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The catalogue as it is now, with its root document and its time.
+#[derive(Debug, Clone)]
+struct Shown {
+    catalog: Arc<Catalog>,
+    document: Arc<[u8]>,
+    /// When the catalogue last changed: the newest dataset in it.
+    time: SystemTime,
+    /// Counts the catalogues that were shown.
+    serial: u64,
+}
+
+impl Shown {
+    fn new(catalog: Arc<Catalog>, serial: u64) -> Self {
+        let newest = catalog.datasets().iter().map(|dataset| dataset.published().as_second()).max();
+        let seconds = newest.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0);
+        let time = UNIX_EPOCH + Duration::from_secs(seconds);
+        Self { document: catalog_document(&catalog).into(), catalog, time, serial }
+    }
+}
+
+/// The file system.
+#[derive(Debug)]
+pub struct Vfs {
+    shown: RwLock<Shown>,
+    engine: Engine,
+    views: views::Views,
+    items: items::Items,
+    live: Vec<LiveFile>,
+    options: VfsOptions,
+    /// The inodes the kernel knows.
+    pub inodes: inodes::Inodes,
+}
+
+/// Numbers for statfs(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// The cache's budget in bytes.
+    pub total: u64,
+    /// What is left of it (eviction gives more).
+    pub free: u64,
+    /// Datasets and products in the catalogue.
+    pub files: u64,
+}
+
+impl Vfs {
+    /// Puts the file system together.
+    pub fn new(catalog: Arc<Catalog>, engine: Engine, live: Vec<LiveFile>, options: VfsOptions) -> Self {
+        let shown = Shown::new(catalog, 0);
+        let views = views::Views::new(engine.clone());
+        let items = items::Items::default();
+        Self {
+            items,
+            shown: RwLock::new(shown),
+            engine,
+            views,
+            live,
+            options,
+            inodes: inodes::Inodes::default(),
+        }
+    }
+
+    fn shown(&self) -> Shown {
+        self.shown.read().expect("no code panics while it holds the catalogue").clone()
+    }
+
+    /// The catalogue that is shown now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.shown().catalog
+    }
+
+    fn catalog_document(&self) -> Arc<[u8]> {
+        self.shown().document
+    }
+
+    /// When the catalogue last changed.
+    fn catalog_time(&self) -> SystemTime {
+        self.shown().time
+    }
+
+    /// Shows another catalogue from now on.
+    pub fn show(&self, catalog: Arc<Catalog>) {
+        let mut next = Shown::new(catalog, 0);
+        let mut shown = self.shown.write().expect("no code panics while it holds the catalogue");
+        next.serial = shown.serial + 1;
+        *shown = next;
+    }
+
+    /// The engine behind the file system.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Forgets the open view of an entry that left the cache.
+    pub fn close_view(&self, key: &crate::store::layout::EntryKey) {
+        self.views.close(key);
+    }
+
+    /// Names of the live files, for paths.
+    pub fn live_names(&self) -> Vec<&'static str> {
+        self.live.iter().map(|file| file.name).collect()
+    }
+
+    /// The budget as a disk: `df` shows what the cache really uses.
+    pub fn space(&self) -> Space {
+        let usage: Usage = self.engine.inventory().usage();
+        let catalog = self.catalog();
+        Space {
+            total: usage.limit,
+            free: usage.limit.saturating_sub(usage.total()),
+            files: catalog.product_count() as u64,
+        }
+    }
+}

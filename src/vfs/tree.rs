@@ -1,0 +1,365 @@
+//! The tree: which names exist, what stands at them, how large they are. Never the network, never a wait.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::catalog::{self, Catalog, Dataset, Product, collection_document};
+use crate::fetch::engine::Target;
+use crate::store::layout::EntryKey;
+use crate::view::{self, ViewFile};
+
+use super::Vfs;
+use super::documents;
+use super::error::VfsError;
+use super::node::{
+    CATALOG, COLLECTION, DatasetFile, ITEM, LIVE, METADATA, Node, ProductPath, README, RootFile,
+};
+use super::open::damaged;
+use super::views::Purpose;
+
+/// How long the kernel may trust what it was told about files that never change (ready products).
+const LASTING: Duration = Duration::from_secs(3600);
+/// The same for the catalogue's directories and documents, which a refresh may change.
+const PASSING: Duration = Duration::from_secs(60);
+
+/// What stands at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A file.
+    File,
+}
+
+/// Attributes of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attributes {
+    /// Directory or file.
+    pub kind: Kind,
+    /// Bytes; 0 for directories and cold files.
+    pub size: u64,
+    /// Publication of the dataset; of the catalogue for everything else.
+    pub modified: SystemTime,
+    /// How long this may be believed.
+    pub trust: Duration,
+}
+
+/// A name in a directory with what stands there.
+#[derive(Debug, Clone)]
+pub struct Child {
+    /// The name.
+    pub name: String,
+    /// The node.
+    pub node: Node,
+    /// Directory or file.
+    pub kind: Kind,
+}
+
+/// Key of a product's entry in the cache: the service's ids, which stay when names change.
+pub fn entry_key(product: Product<'_>) -> EntryKey {
+    let text: String = format!("{}-{}", product.dataset().uid(), product.file_id())
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' })
+        .take(200)
+        .collect();
+    EntryKey::new(text.trim_start_matches('.')).expect("an id of the service, cleaned and cut, is a safe key")
+}
+
+/// What the engine needs to fetch a product.
+pub fn target(product: Product<'_>) -> Target {
+    let dataset = product.dataset();
+    Target {
+        key: entry_key(product),
+        dataset: dataset.uid().clone(),
+        file: product.file_id(),
+        path: format!("{}/{}", dataset.name(), product.name()),
+        product: product.name().to_string(),
+    }
+}
+
+impl Vfs {
+    /// The product of a path in the present catalogue.
+    pub(super) fn find<'a>(catalog: &'a Catalog, path: &ProductPath) -> Option<Product<'a>> {
+        catalog.dataset(&path.dataset)?.product(&path.product)
+    }
+
+    /// The node `name` in the directory `parent`.
+    ///
+    /// # Errors
+    /// [`VfsError::NotFound`] and [`VfsError::NotADirectory`].
+    pub fn child(&self, parent: &Node, name: &str) -> Result<Node, VfsError> {
+        let catalog = self.catalog();
+        match parent {
+            Node::Root => match name {
+                README => Ok(Node::RootFile(RootFile::Readme)),
+                CATALOG => Ok(Node::RootFile(RootFile::Catalog)),
+                LIVE => Ok(Node::Live),
+                _ => catalog
+                    .dataset(name)
+                    .map(|dataset| Node::Dataset(Arc::from(dataset.name().as_str())))
+                    .ok_or(VfsError::NotFound),
+            },
+            Node::Live => {
+                let index = self.live.iter().position(|file| file.name == name).ok_or(VfsError::NotFound)?;
+                Ok(Node::LiveFile(index))
+            }
+            Node::Dataset(dataset_name) => {
+                let dataset = catalog.dataset(dataset_name).ok_or(VfsError::NotFound)?;
+                match name {
+                    COLLECTION => Ok(Node::DatasetFile(Arc::clone(dataset_name), DatasetFile::Collection)),
+                    METADATA => Ok(Node::DatasetFile(Arc::clone(dataset_name), DatasetFile::Metadata)),
+                    _ => dataset
+                        .product(name)
+                        .map(|product| {
+                            Node::Product(ProductPath {
+                                dataset: Arc::clone(dataset_name),
+                                product: Arc::from(product.name()),
+                            })
+                        })
+                        .ok_or(VfsError::NotFound),
+                }
+            }
+            Node::Product(product) if name == ITEM => {
+                Self::find(&catalog, product).ok_or(VfsError::NotFound)?;
+                Ok(Node::Item(product.clone()))
+            }
+            Node::Product(product) => self.inside(&catalog, product, name.to_owned()),
+            Node::Inside(product, path) => self.inside(&catalog, product, format!("{path}/{name}")),
+            Node::RootFile(_) | Node::LiveFile(_) | Node::DatasetFile(..) | Node::Item(_) => {
+                Err(VfsError::NotADirectory)
+            }
+        }
+    }
+
+    fn inside(&self, catalog: &Catalog, path: &ProductPath, inner: String) -> Result<Node, VfsError> {
+        self.inside_kind(catalog, path, &inner)?;
+        Ok(Node::Inside(path.clone(), inner.into()))
+    }
+
+    /// What stands below a product's directory, with the size it has now.
+    pub(super) fn inside_kind(
+        &self,
+        catalog: &Catalog,
+        path: &ProductPath,
+        inner: &str,
+    ) -> Result<Inside, VfsError> {
+        let product = Self::find(catalog, path).ok_or(VfsError::NotFound)?;
+        let key = entry_key(product);
+        if let Some((view, _lease)) = self.views.get(&key, Purpose::Look)? {
+            return match view.node(inner).map_err(damaged)?.ok_or(VfsError::NotFound)? {
+                view::Node::Dir => Ok(Inside::Directory { ready: true }),
+                view::Node::File(file) => Ok(Inside::Ready(file)),
+            };
+        }
+        cold(product, inner)
+    }
+
+    /// Attributes of a node as they are now.
+    ///
+    /// # Errors
+    /// [`VfsError::NotFound`] when the catalogue or the cache no longer has it.
+    pub fn attributes(&self, node: &Node) -> Result<Attributes, VfsError> {
+        let catalog = self.catalog();
+        let directory = |modified| Attributes { kind: Kind::Directory, size: 0, modified, trust: PASSING };
+        let document = |size: usize, modified| Attributes {
+            kind: Kind::File,
+            size: size as u64,
+            modified,
+            trust: Duration::ZERO,
+        };
+        let whole = self.catalog_time();
+        Ok(match node {
+            Node::Root | Node::Live => directory(whole),
+            Node::LiveFile(_) => document(0, whole),
+            Node::RootFile(file) => document(self.root_document(*file).len(), whole),
+            Node::Dataset(name) => directory(published(catalog.dataset(name).ok_or(VfsError::NotFound)?)),
+            Node::DatasetFile(name, file) => {
+                let dataset = catalog.dataset(name).ok_or(VfsError::NotFound)?;
+                let size = match file {
+                    DatasetFile::Collection => collection_document(dataset).len(),
+                    DatasetFile::Metadata => catalog.metadata_size(dataset) as usize,
+                };
+                document(size, published(dataset))
+            }
+            Node::Product(path) => {
+                directory(published(Self::find(&catalog, path).ok_or(VfsError::NotFound)?.dataset()))
+            }
+            Node::Item(path) => {
+                let product = Self::find(&catalog, path).ok_or(VfsError::NotFound)?;
+                document(self.item_length(product), published(product.dataset()))
+            }
+            Node::Inside(path, inner) => {
+                let modified = published(Self::find(&catalog, path).ok_or(VfsError::NotFound)?.dataset());
+                match self.inside_kind(&catalog, path, inner)? {
+                    Inside::Directory { ready } => {
+                        let trust = if ready { LASTING } else { Duration::ZERO };
+                        Attributes { trust, ..directory(modified) }
+                    }
+                    Inside::Cold => document(0, modified),
+                    Inside::Ready(file) => {
+                        Attributes { kind: Kind::File, size: file.size, modified, trust: LASTING }
+                    }
+                }
+            }
+        })
+    }
+
+    /// Names in a directory.
+    ///
+    /// # Errors
+    /// [`VfsError::NotADirectory`], [`VfsError::NotFound`].
+    pub fn children(&self, node: &Node) -> Result<Vec<Child>, VfsError> {
+        let catalog = self.catalog();
+        let file = |name: &str, node| Child { name: name.to_owned(), node, kind: Kind::File };
+        let directory = |name: &str, node| Child { name: name.to_owned(), node, kind: Kind::Directory };
+        match node {
+            Node::Root => {
+                let mut children = vec![
+                    file(README, Node::RootFile(RootFile::Readme)),
+                    file(CATALOG, Node::RootFile(RootFile::Catalog)),
+                    directory(LIVE, Node::Live),
+                ];
+                children.extend(catalog.datasets().iter().map(|dataset| {
+                    let name: Arc<str> = Arc::from(dataset.name().as_str());
+                    directory(&name, Node::Dataset(Arc::clone(&name)))
+                }));
+                Ok(children)
+            }
+            Node::Live => {
+                let live = self.live.iter().enumerate();
+                Ok(live.map(|(index, live)| file(live.name, Node::LiveFile(index))).collect())
+            }
+            Node::Dataset(name) => {
+                let dataset = catalog.dataset(name).ok_or(VfsError::NotFound)?;
+                let mut children = vec![
+                    file(COLLECTION, Node::DatasetFile(Arc::clone(name), DatasetFile::Collection)),
+                    file(METADATA, Node::DatasetFile(Arc::clone(name), DatasetFile::Metadata)),
+                ];
+                children.extend(dataset.products().map(|product| {
+                    let path = ProductPath { dataset: Arc::clone(name), product: Arc::from(product.name()) };
+                    directory(product.name(), Node::Product(path))
+                }));
+                Ok(children)
+            }
+            Node::Product(path) => {
+                Self::find(&catalog, path).ok_or(VfsError::NotFound)?;
+                let mut children = vec![file(ITEM, Node::Item(path.clone()))];
+                children.extend(self.children_inside(&catalog, path, "")?);
+                Ok(children)
+            }
+            Node::Inside(path, inner) => self.children_inside(&catalog, path, inner),
+            _ => Err(VfsError::NotADirectory),
+        }
+    }
+
+    fn children_inside(
+        &self,
+        catalog: &Catalog,
+        path: &ProductPath,
+        inner: &str,
+    ) -> Result<Vec<Child>, VfsError> {
+        let product = Self::find(catalog, path).ok_or(VfsError::NotFound)?;
+        let below = |name: &str| {
+            let full = if inner.is_empty() { name.to_owned() } else { format!("{inner}/{name}") };
+            Node::Inside(path.clone(), full.into())
+        };
+        let child = |name: &str, is_dir: bool| Child {
+            name: name.to_owned(),
+            node: below(name),
+            kind: if is_dir { Kind::Directory } else { Kind::File },
+        };
+        if let Some((view, _lease)) = self.views.get(&entry_key(product), Purpose::Look)? {
+            let listed = view.list(inner).map_err(damaged)?.ok_or(VfsError::NotADirectory)?;
+            return Ok(listed.iter().map(|listed| child(&listed.name, listed.is_dir)).collect());
+        }
+        let prefix = if inner.is_empty() { String::new() } else { format!("{inner}/") };
+        let names = cold_names(product);
+        // what left the cache is no empty directory and no file either
+        if !inner.is_empty() && !matches!(cold(product, inner)?, Inside::Directory { .. }) {
+            return Err(VfsError::NotADirectory);
+        }
+        Ok(names
+            .iter()
+            .filter_map(|name| {
+                let rest = name.path.strip_prefix(&prefix)?;
+                (!rest.is_empty() && !rest.contains('/')).then(|| child(rest, name.is_dir))
+            })
+            .collect())
+    }
+
+    /// A document at the root.
+    pub(super) fn root_document(&self, file: RootFile) -> Arc<[u8]> {
+        match file {
+            RootFile::Readme => documents::readme().into(),
+            RootFile::Catalog => self.catalog_document(),
+        }
+    }
+}
+
+/// A document of a dataset.
+pub(super) fn dataset_document(
+    catalog: &Catalog,
+    dataset: &Dataset,
+    file: DatasetFile,
+) -> Result<Arc<[u8]>, VfsError> {
+    match file {
+        DatasetFile::Collection => Ok(collection_document(dataset).into()),
+        DatasetFile::Metadata => catalog
+            .metadata_document(dataset)
+            .map(Into::into)
+            .map_err(|error| VfsError::Local(error.to_string())),
+    }
+}
+
+/// What stands below a product's directory.
+#[derive(Debug, Clone)]
+pub(super) enum Inside {
+    /// A directory.
+    Directory {
+        /// Of a ready product.
+        ready: bool,
+    },
+    /// A file whose content must be fetched.
+    Cold,
+    /// A file that is here.
+    Ready(ViewFile),
+}
+
+/// False for vectors and netCDF, which this release cannot serve: it must not order them either.
+pub fn is_served(product: Product<'_>) -> bool {
+    matches!(product.kind(), catalog::Kind::Raster | catalog::Kind::Unknown)
+}
+
+/// Names that a cold product shows: none for what cannot be served.
+fn cold_names(product: Product<'_>) -> Vec<view::ColdName> {
+    if is_served(product) { view::cold_names(product.name()) } else { Vec::new() }
+}
+
+fn cold(product: Product<'_>, inner: &str) -> Result<Inside, VfsError> {
+    let names = cold_names(product);
+    if let Some(name) = names.iter().find(|name| name.path == inner) {
+        return Ok(if name.is_dir { Inside::Directory { ready: false } } else { Inside::Cold });
+    }
+    // A reader that opened the Zarr before its product was evicted asks for chunks by name. "No such file" would
+    // mean "a chunk of fill values" to it: say that the data is not here instead of serving a wrong pixel.
+    let (root, rest) = inner.split_once('/').unwrap_or((inner, ""));
+    let listed = names.iter().any(|name| name.is_dir && name.path == root);
+    if root.ends_with(".zarr") && (!listed || is_zarr_node(rest)) {
+        return Err(VfsError::Local(format!(
+            "{inner}: the product has left the cache; open the Zarr anew to fetch it again"
+        )));
+    }
+    Err(VfsError::NotFound)
+}
+
+/// True for paths that lead into arrays and groups of a Zarr view, not for probes of metadata files at its root.
+fn is_zarr_node(rest: &str) -> bool {
+    let first = rest.split('/').next().unwrap_or_default();
+    matches!(first, "band" | "x" | "y" | "spatial_ref" | "time") || first.starts_with("ovr_")
+}
+
+/// When a dataset was published, as a file time.
+fn published(dataset: &Dataset) -> SystemTime {
+    let seconds = dataset.published().as_second();
+    u64::try_from(seconds).map_or(UNIX_EPOCH, |seconds| UNIX_EPOCH + Duration::from_secs(seconds))
+}

@@ -1,0 +1,93 @@
+//! Views of ready products, opened once and kept while they are in use.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+
+use lru::LruCache;
+
+use crate::fetch::engine::Engine;
+use crate::store::inventory::Lease;
+use crate::store::layout::EntryKey;
+use crate::store::verify;
+use crate::view::EntryView;
+
+use super::error::VfsError;
+
+/// Views kept open; each costs a few file descriptors and its documents.
+const KEPT: NonZeroUsize = NonZeroUsize::new(128).expect("not zero");
+
+/// Why a view is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To list or to describe: no use in the sense of "least recently used".
+    Look,
+    /// To read.
+    Read,
+}
+
+/// The open views.
+#[derive(Debug)]
+pub struct Views {
+    engine: Engine,
+    /// With the publication each belongs to: an entry that was fetched again has another one.
+    open: Mutex<LruCache<EntryKey, (u64, Arc<EntryView>)>>,
+    /// Opening and proving one view at a time: a burst of first readers needs it once.
+    opening: Mutex<()>,
+}
+
+impl Views {
+    /// No view is open yet.
+    pub fn new(engine: Engine) -> Self {
+        Self { engine, open: Mutex::new(LruCache::new(KEPT)), opening: Mutex::new(()) }
+    }
+
+    /// The view of a ready product and a lease on its entry; `None` when it is not in the cache.
+    ///
+    /// An entry is proven (size and index checksum) whenever its view is opened. A damaged one is thrown away and
+    /// answers `None`: the product is cold again.
+    ///
+    /// # Errors
+    /// [`VfsError::Local`] when this machine cannot look into the entry now (no descriptors, a failing disk).
+    pub fn get(&self, key: &EntryKey, purpose: Purpose) -> Result<Option<(Arc<EntryView>, Lease)>, VfsError> {
+        let inventory = self.engine.inventory();
+        let lease = match purpose {
+            Purpose::Look => inventory.peek(key),
+            Purpose::Read => inventory.lease(key),
+        };
+        let Some(lease) = lease else { return Ok(None) };
+        if let Some(view) = self.kept(&lease) {
+            return Ok(Some((view, lease)));
+        }
+        let _one = self.opening.lock().expect("no code panics while it opens a view");
+        if let Some(view) = self.kept(&lease) {
+            return Ok(Some((view, lease)));
+        }
+        if let Err(error) = verify::quick(lease.directory()) {
+            if error.is_damage() {
+                tracing::error!(%key, %error, "a cache entry is damaged");
+                inventory.quarantine(&lease);
+                return Ok(None);
+            }
+            return Err(VfsError::Local(error.to_string()));
+        }
+        let view = EntryView::open(lease.directory()).map_err(|error| VfsError::Local(error.to_string()))?;
+        let view = Arc::new(view);
+        self.kept_mut().put(key.clone(), (lease.generation(), Arc::clone(&view)));
+        Ok(Some((view, lease)))
+    }
+
+    /// Closes the view of an entry that left the cache.
+    pub fn close(&self, key: &EntryKey) {
+        self.kept_mut().pop(key);
+    }
+
+    fn kept(&self, lease: &Lease) -> Option<Arc<EntryView>> {
+        let mut kept = self.kept_mut();
+        let (generation, view) = kept.get(lease.key())?;
+        (*generation == lease.generation()).then(|| Arc::clone(view))
+    }
+
+    fn kept_mut(&self) -> std::sync::MutexGuard<'_, LruCache<EntryKey, (u64, Arc<EntryView>)>> {
+        self.open.lock().expect("no code panics while it holds the open views")
+    }
+}
