@@ -20,10 +20,12 @@
 //! | [`view`] | bytes of a file from an entry: GeoTIFF, Zarr, side files |
 //! | [`fetch`] | from "cold" to "ready": a pure state machine, the actor that drives it, the ledger |
 //! | [`vfs`] | the file system without FUSE: tree, inodes, attributes, policy, waiting |
+//! | [`control`] | what a running mount tells about itself: status, metrics, socket |
 
 pub mod catalog;
 pub mod clms;
 pub mod config;
+pub mod control;
 pub mod fetch;
 pub mod ingest;
 pub mod simulator;

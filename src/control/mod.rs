@@ -1,0 +1,35 @@
+//! What a running mount tells about itself: status, metrics, socket.
+//!
+//! * [`status`] — the picture of everything, for people and `--json`; also `.clmsfs/status.json`.
+//! * [`metrics`] — every metric with unit, help and stability, in one table.
+//! * [`server`] — HTTP over a Unix socket of mode 0600, for the verbs that talk to a mount.
+//! * [`client`] — the other end; [`registry`] — which mounts run on this machine.
+
+pub mod client;
+pub mod metrics;
+pub mod registry;
+pub mod server;
+pub mod status;
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Resolved;
+use crate::vfs::Vfs;
+
+/// What every part of a running mount may look at.
+#[derive(Debug)]
+pub struct Mounted {
+    /// Where it is mounted.
+    pub mountpoint: PathBuf,
+    /// Its settings.
+    pub settings: Resolved,
+    /// Milliseconds since 1970 when it was mounted.
+    pub since: u64,
+    /// The file system; set once it is put together (live files are part of it and look back here).
+    pub vfs: OnceLock<Arc<Vfs>>,
+    /// Cancelled when the mount is asked to go away.
+    pub stop: CancellationToken,
+}

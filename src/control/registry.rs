@@ -1,0 +1,222 @@
+//! Which mounts run on this machine, and where their sockets are: one small file per mount.
+//!
+//! For root in `/run/clmsfs`, for others in `$XDG_RUNTIME_DIR/clmsfs`, else in a private directory below the
+//! system's temporary one.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// A mount that runs, or ran until it died.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// Where it is mounted.
+    pub mountpoint: PathBuf,
+    /// Its process.
+    pub pid: u32,
+    /// When the process started, in clock ticks since the machine did: a later process may get the same number.
+    pub started: u64,
+    /// Its socket.
+    pub socket: PathBuf,
+}
+
+impl Registered {
+    fn is_alive(&self) -> bool {
+        start_of(self.pid) == Some(self.started) && self.socket.exists()
+    }
+
+    fn read(file: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(file).ok()?).ok()
+    }
+}
+
+/// When a process started, in clock ticks since the machine did; `None` when it has ended.
+fn start_of(pid: u32) -> Option<u64> {
+    parse_start(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// State and start of `/proc/<pid>/stat` (fields 3 and 22 of proc(5)). The name before them may hold anything.
+fn parse_start(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    // a zombie serves nobody, it only waits for its parent
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    fields.nth(22 - 4)?.parse().ok()
+}
+
+/// The directory of this user's mounts, created with mode 0700.
+///
+/// # Errors
+/// What creating it says; a directory of somebody else is refused.
+pub fn directory() -> io::Result<PathBuf> {
+    // SAFETY: geteuid takes nothing, always succeeds and touches no memory.
+    let uid = unsafe { libc::geteuid() };
+    let path = match (uid, std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| Path::new(dir).is_dir())) {
+        (0, _) => PathBuf::from("/run/clmsfs"),
+        (_, Some(runtime)) => PathBuf::from(runtime).join("clmsfs"),
+        (uid, None) => std::env::temp_dir().join(format!("clmsfs-{uid}")),
+    };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+    let metadata = fs::symlink_metadata(&path)?;
+    if !metadata.is_dir() || metadata.uid() != uid {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("{} belongs to somebody else", path.display()),
+        ));
+    }
+    Ok(path)
+}
+
+/// Short and unique: a socket's path may have 107 bytes only.
+fn stem(mountpoint: &Path) -> String {
+    let digest = Sha256::digest(mountpoint.as_os_str().as_encoded_bytes());
+    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Where the socket of a mount by this process belongs. No other process uses the same, not even one that served
+/// this mount point before and is not quite gone.
+///
+/// # Errors
+/// See [`directory`].
+pub fn socket(mountpoint: &Path) -> io::Result<PathBuf> {
+    Ok(directory()?.join(format!("{}-{}.sock", stem(mountpoint), std::process::id())))
+}
+
+/// Whoever changes the directory holds this lock: what is seen dead is then still so when it is removed.
+fn lock(directory: &Path) -> io::Result<fs::File> {
+    let file = fs::OpenOptions::new().create(true).append(true).open(directory.join("lock"))?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// Keeps a mount registered; dropping it takes the file and the socket away.
+#[derive(Debug)]
+pub struct Registration {
+    file: PathBuf,
+    registered: Registered,
+}
+
+impl Registration {
+    /// Registers a mount of this process.
+    ///
+    /// # Errors
+    /// What writing the file says.
+    pub fn new(mountpoint: &Path, socket: &Path) -> io::Result<Self> {
+        Self::within(&directory()?, mountpoint, socket)
+    }
+
+    fn within(directory: &Path, mountpoint: &Path, socket: &Path) -> io::Result<Self> {
+        let file = directory.join(format!("{}.json", stem(mountpoint)));
+        let pid = std::process::id();
+        let started = start_of(pid).ok_or_else(|| io::Error::other("/proc does not show this process"))?;
+        let registered =
+            Registered { mountpoint: mountpoint.to_owned(), pid, started, socket: socket.to_owned() };
+        let text = serde_json::to_vec(&registered)?;
+        let fresh = file.with_extension(format!("{pid}.new"));
+        let _lock = lock(directory)?;
+        fs::write(&fresh, text)?;
+        fs::rename(&fresh, &file)?;
+        Ok(Self { file, registered })
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let _lock = self.file.parent().map(lock);
+        // the mount point may have a new mount already
+        if Registered::read(&self.file).as_ref() == Some(&self.registered) {
+            let _ = fs::remove_file(&self.file);
+        }
+        let _ = fs::remove_file(&self.registered.socket);
+    }
+}
+
+/// All living mounts of this user. What dead ones left behind is removed.
+///
+/// # Errors
+/// See [`directory`].
+pub fn running() -> io::Result<Vec<Registered>> {
+    living(&directory()?)
+}
+
+fn living(directory: &Path) -> io::Result<Vec<Registered>> {
+    let _lock = lock(directory)?;
+    let mut running = Vec::new();
+    for file in fs::read_dir(directory)?.filter_map(Result::ok).map(|entry| entry.path()) {
+        if file.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let Some(registered) = Registered::read(&file) else { continue };
+        if registered.is_alive() {
+            running.push(registered);
+            continue;
+        }
+        let _ = fs::remove_file(&file);
+        // nothing outside of this directory, whatever the file says
+        if registered.socket.parent() == Some(directory) {
+            let _ = fs::remove_file(&registered.socket);
+        }
+    }
+    running.sort_by(|a: &Registered, b| a.mountpoint.cmp(&b.mountpoint));
+    Ok(running)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_start_stands_behind_any_name() {
+        let stat =
+            |state: &str| format!("7 (a) R b) {state} 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20");
+        assert_eq!(parse_start(&stat("S")), Some(4711));
+        assert_eq!(parse_start(&stat("Z")), None, "a zombie");
+        assert_eq!(parse_start("7 (a) S 1"), None);
+        assert!(start_of(std::process::id()).is_some());
+    }
+
+    #[test]
+    fn a_process_that_got_the_number_of_a_dead_mount_is_not_taken_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("s-1.sock");
+        fs::write(&socket, "").unwrap();
+        let mountpoint = Path::new("/mnt/clms");
+        let registration = Registration::within(dir.path(), mountpoint, &socket).unwrap();
+        assert_eq!(living(dir.path()).unwrap(), std::slice::from_ref(&registration.registered));
+        let earlier =
+            Registered { started: registration.registered.started - 1, ..registration.registered.clone() };
+        fs::write(&registration.file, serde_json::to_vec(&earlier).unwrap()).unwrap();
+        assert_eq!(living(dir.path()).unwrap(), []);
+        assert_eq!(names(dir.path()), ["lock"], "what the dead left is gone");
+    }
+
+    #[test]
+    fn a_late_farewell_leaves_the_next_mount_registered() {
+        let dir = tempfile::tempdir().unwrap();
+        let sockets = ["s-1.sock", "s-2.sock"].map(|name| dir.path().join(name));
+        let mountpoint = Path::new("/mnt/clms");
+        for socket in &sockets {
+            fs::write(socket, "").unwrap();
+        }
+        let first = Registration::within(dir.path(), mountpoint, &sockets[0]).unwrap();
+        let second = Registration::within(dir.path(), mountpoint, &sockets[1]).unwrap();
+        drop(first);
+        assert_eq!(living(dir.path()).unwrap(), std::slice::from_ref(&second.registered));
+        drop(second);
+        assert_eq!(names(dir.path()), ["lock"]);
+    }
+}
