@@ -21,12 +21,14 @@
 //! | [`fetch`] | from "cold" to "ready": a pure state machine, the actor that drives it, the ledger |
 //! | [`vfs`] | the file system without FUSE: tree, inodes, attributes, policy, waiting |
 //! | [`control`] | what a running mount tells about itself: status, metrics, socket |
+//! | [`fuse`] | thin adapter to the kernel: reply, errno, passthrough, kill watcher, session |
 
 pub mod catalog;
 pub mod clms;
 pub mod config;
 pub mod control;
 pub mod fetch;
+pub mod fuse;
 pub mod ingest;
 pub mod simulator;
 pub mod store;

@@ -1,0 +1,591 @@
+//! The FUSE calls. Each asks [`Vfs`] and replies; nothing here decides anything.
+//!
+//! A dispatch thread never waits: an open of a cold file moves its reply into a task, which also watches
+//! whether the reader was told to die.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use fuser::{
+    AccessFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
+    InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite,
+    ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+use tokio::runtime::Handle;
+
+use crate::vfs::Vfs;
+use crate::vfs::error::VfsError;
+use crate::vfs::node::{Ino, Node};
+use crate::vfs::open::{Bytes, OpenFile, Opening};
+use crate::vfs::opener::{is_told_to_die, opener};
+use crate::vfs::tree::{Attributes, Child, Kind};
+
+use super::handles::Handles;
+use super::passthrough::{Backing, Passthrough, Way};
+
+/// How often a waiting reader is asked whether it was told to die.
+const ASK: Duration = Duration::from_millis(100);
+/// The default of 16 lets 16 parked requests freeze the readahead of the whole mount.
+const MAX_BACKGROUND: u16 = 1024;
+/// Block size for `stat` and `statfs`.
+const BLOCK: u32 = 4096;
+
+/// An open file as the kernel sees it.
+#[derive(Debug)]
+struct OpenHandle {
+    file: OpenFile,
+    /// Must live as long as the handle.
+    _backing: Option<Arc<Backing>>,
+}
+
+/// The adapter.
+#[derive(Debug)]
+pub struct Adapter {
+    shared: Arc<Shared>,
+    directories: Handles<Vec<Child>>,
+    runtime: Handle,
+}
+
+#[derive(Debug)]
+struct Shared {
+    vfs: Arc<Vfs>,
+    files: Handles<OpenHandle>,
+    passthrough: Passthrough,
+    /// Publication whose pages the kernel may still hold, by inode.
+    pages: Mutex<HashMap<Ino, u64>>,
+    uid: u32,
+    gid: u32,
+}
+
+impl Adapter {
+    /// An adapter over `vfs`; waits happen on `runtime`.
+    pub fn new(vfs: Arc<Vfs>, runtime: Handle, passthrough: bool) -> Self {
+        // SAFETY: both calls take nothing, always succeed and touch no memory.
+        let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+        let passthrough = Passthrough::new(passthrough);
+        let shared =
+            Shared { vfs, files: Handles::default(), passthrough, pages: Mutex::default(), uid, gid };
+        Self { shared: Arc::new(shared), directories: Handles::default(), runtime }
+    }
+
+    fn vfs(&self) -> &Vfs {
+        &self.shared.vfs
+    }
+
+    fn node(&self, ino: INodeNo) -> Result<Node, VfsError> {
+        self.vfs().inodes.node(Ino(ino.0)).ok_or(VfsError::NotFound)
+    }
+
+    fn find(&self, parent: INodeNo, name: &OsStr) -> Result<(Attributes, FileAttr), VfsError> {
+        let name = name.to_str().ok_or(VfsError::NotFound)?;
+        let node = self.vfs().child(&self.node(parent)?, name)?;
+        let attributes = self.vfs().attributes(&node)?;
+        let path = node.path(&self.vfs().live_names());
+        let ino = self.vfs().inodes.remember(node, &path, 1);
+        Ok((attributes, self.shared.attr(ino, &attributes)))
+    }
+
+    fn writable_xattr(&self, req: &Request) -> bool {
+        req.uid() == 0 || req.uid() == self.shared.uid
+    }
+}
+
+impl Shared {
+    fn attr(&self, ino: Ino, attributes: &Attributes) -> FileAttr {
+        let directory = attributes.kind == Kind::Directory;
+        let time: SystemTime = attributes.modified;
+        FileAttr {
+            ino: INodeNo(ino.0),
+            size: attributes.size,
+            blocks: attributes.size.div_ceil(512),
+            atime: time,
+            mtime: time,
+            ctime: time,
+            crtime: time,
+            kind: if directory { FileType::Directory } else { FileType::RegularFile },
+            perm: if directory { 0o555 } else { 0o444 },
+            nlink: if directory { 2 } else { 1 },
+            uid: self.uid,
+            gid: self.gid,
+            rdev: 0,
+            blksize: BLOCK,
+            flags: 0,
+        }
+    }
+
+    /// Answers an open with `file`.
+    fn opened(&self, ino: Ino, file: OpenFile, reply: ReplyOpen) {
+        let mut flags = FopenFlags::empty();
+        let mut backing = None;
+        match (&file.bytes, file.generation()) {
+            _ if file.live => flags |= FopenFlags::FOPEN_DIRECT_IO,
+            (Bytes::Whole(disk), Some(generation)) => {
+                match self.passthrough.choose(ino, generation, disk, &reply) {
+                    Way::Passthrough(id) => backing = Some(id),
+                    Way::Cached => flags |= self.keep(ino, generation),
+                    Way::Busy => {
+                        let why = "an older, damaged copy is still open; close its readers".to_owned();
+                        return reply.error(errno(&VfsError::NotReady(why)));
+                    }
+                }
+            }
+            (_, Some(generation)) => flags |= self.keep(ino, generation),
+            (_, None) => {}
+        }
+        let handle = FileHandle(self.files.add(OpenHandle { file, _backing: backing.clone() }));
+        match backing {
+            Some(backing) => reply.opened_passthrough(handle, flags, backing.id()),
+            None => reply.opened(handle, flags),
+        }
+    }
+
+    /// The kernel may keep its pages when they are of this very publication.
+    fn keep(&self, ino: Ino, generation: u64) -> FopenFlags {
+        let mut pages = self.pages.lock().expect("no code panics while it holds the page table");
+        if pages.insert(ino, generation) == Some(generation) {
+            FopenFlags::FOPEN_KEEP_CACHE
+        } else {
+            FopenFlags::empty()
+        }
+    }
+}
+
+/// The errno of a failure; a value outside of errno's range would be our bug and becomes EIO.
+fn errno(error: &VfsError) -> Errno {
+    Errno::from_i32(error.errno())
+}
+
+/// Who asks, as FUSE tells it. `pid` is a thread's id.
+#[derive(Debug, Clone, Copy)]
+struct Caller {
+    pid: u32,
+    uid: u32,
+    gid: u32,
+}
+
+impl Caller {
+    fn of(req: &Request) -> Self {
+        Self { pid: req.pid(), uid: req.uid(), gid: req.gid() }
+    }
+}
+
+/// Parks an open until its product is here, the reader is told to die, or patience ends.
+async fn finish_open(
+    shared: Arc<Shared>,
+    node: Node,
+    ino: Ino,
+    flags: i32,
+    caller: Caller,
+    reply: ReplyOpen,
+) {
+    let vfs = Arc::clone(&shared.vfs);
+    let pid = caller.pid;
+    let decided = tokio::task::spawn_blocking(move || {
+        vfs.open_cold(&node, flags, &opener(caller.pid, caller.uid, caller.gid))
+    })
+    .await;
+    let result = match decided {
+        Ok(Ok(Opening::Now(file))) => Ok(file),
+        Ok(Ok(Opening::Wait(pending))) => {
+            tokio::select! {
+                result = pending.wait(Arc::clone(&shared.vfs)) => result,
+                () = told_to_die(pid) => Err(VfsError::Interrupted),
+            }
+        }
+        Ok(Err(error)) => Err(error),
+        Err(panic) => Err(VfsError::Local(panic.to_string())),
+    };
+    match result {
+        Ok(file) => shared.opened(ino, file, reply),
+        Err(error) => {
+            tracing::debug!(ino = ino.0, pid, %error, "open refused");
+            reply.error(errno(&error));
+        }
+    }
+}
+
+async fn told_to_die(pid: u32) {
+    if pid == 0 {
+        // a process of another pid namespace cannot be watched
+        return std::future::pending().await;
+    }
+    let mut ask = tokio::time::interval(ASK);
+    loop {
+        ask.tick().await;
+        if is_told_to_die(pid) {
+            return;
+        }
+    }
+}
+
+macro_rules! read_only {
+    ($($name:ident($($arg:ident: $type:ty),*) -> $reply:ty;)*) => {
+        $(fn $name(&self, _req: &Request, $($arg: $type,)* reply: $reply) {
+            $(let _ = $arg;)*
+            reply.error(Errno::EROFS);
+        })*
+    };
+}
+
+impl Filesystem for Adapter {
+    fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // each is asked for alone: an older kernel gives what it has
+        for flag in [
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_CACHE_SYMLINKS,
+            InitFlags::FUSE_PASSTHROUGH,
+        ] {
+            if let Err(missing) = config.add_capabilities(flag) {
+                tracing::debug!(?missing, "the kernel lacks a FUSE feature");
+                if flag == InitFlags::FUSE_PASSTHROUGH {
+                    let shared = Arc::get_mut(&mut self.shared).expect("init runs before anything is shared");
+                    shared.passthrough = Passthrough::new(false);
+                }
+            }
+        }
+        if self.shared.passthrough.is_allowed() {
+            let _ = config.set_max_stack_depth(1);
+        }
+        let _ = config.set_max_background(MAX_BACKGROUND);
+        Ok(())
+    }
+
+    fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        match self.find(parent, name) {
+            Ok((attributes, attr)) => reply.entry(&attributes.trust, &attr, Generation(0)),
+            Err(error) => reply.error(errno(&error)),
+        }
+    }
+
+    fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
+        if self.vfs().inodes.forget(Ino(ino.0), nlookup) {
+            self.shared
+                .pages
+                .lock()
+                .expect("no code panics while it holds the page table")
+                .remove(&Ino(ino.0));
+        }
+    }
+
+    fn getattr(&self, _req: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
+        let result = self.node(ino).and_then(|node| {
+            let mut attributes = self.vfs().attributes(&node)?;
+            // an open document keeps the size it was opened with
+            if let Some(open) = fh.and_then(|fh| self.shared.files.get(fh.0)).filter(|open| !open.file.live) {
+                attributes.size = open.file.size;
+            }
+            Ok(attributes)
+        });
+        match result {
+            Ok(attributes) => reply.attr(&attributes.trust, &self.shared.attr(Ino(ino.0), &attributes)),
+            Err(error) => reply.error(errno(&error)),
+        }
+    }
+
+    fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let opened = self.node(ino).and_then(|node| Ok((self.vfs().open(&node, flags.0)?, node)));
+        match opened {
+            Ok((Some(file), _)) => self.shared.opened(Ino(ino.0), file, reply),
+            Ok((None, node)) => {
+                let shared = Arc::clone(&self.shared);
+                self.runtime.spawn(finish_open(shared, node, Ino(ino.0), flags.0, Caller::of(req), reply));
+            }
+            Err(error) => reply.error(errno(&error)),
+        }
+    }
+
+    fn read(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        thread_local! {
+            static BUFFER: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+        }
+        let Some(open) = self.shared.files.get(fh.0) else { return reply.error(Errno::EBADF) };
+        BUFFER.with_borrow_mut(|buffer| {
+            let size = size as usize;
+            if buffer.len() < size {
+                buffer.resize(size, 0);
+            }
+            match open.file.read_at(&mut buffer[..size], offset) {
+                Ok(count) => reply.data(&buffer[..count]),
+                Err(error) => {
+                    tracing::error!(%error, "read failed");
+                    reply.error(errno(&error));
+                }
+            }
+        });
+    }
+
+    fn release(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.shared.files.remove(fh.0);
+        reply.ok();
+    }
+
+    fn flush(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _lock_owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        reply.ok();
+    }
+
+    fn opendir(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        match self.node(ino).and_then(|node| self.vfs().children(&node)) {
+            Ok(children) => reply.opened(FileHandle(self.directories.add(children)), FopenFlags::empty()),
+            Err(error) => reply.error(errno(&error)),
+        }
+    }
+
+    fn readdir(&self, _req: &Request, ino: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        let Some(children) = self.directories.get(fh.0) else { return reply.error(Errno::EBADF) };
+        let live = self.vfs().live_names();
+        for (number, line) in lines(&children).enumerate().skip(offset as usize) {
+            let (name, child_ino, kind) = match line {
+                Line::Dots(name) => (name, ino, FileType::Directory),
+                Line::Child(child) => {
+                    let wished = self.vfs().inodes.remember(child.node.clone(), &child.node.path(&live), 0);
+                    (child.name.as_str(), INodeNo(wished.0), file_type(child.kind))
+                }
+            };
+            if reply.add(child_ino, number as u64 + 1, kind, name) {
+                break;
+            }
+        }
+        reply.ok();
+    }
+
+    fn readdirplus(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let Some(children) = self.directories.get(fh.0) else { return reply.error(Errno::EBADF) };
+        let live = self.vfs().live_names();
+        let zero = Duration::ZERO;
+        for (number, line) in lines(&children).enumerate().skip(offset as usize) {
+            let next = number as u64 + 1;
+            match line {
+                Line::Dots(name) => {
+                    let attributes = Attributes {
+                        kind: Kind::Directory,
+                        size: 0,
+                        modified: SystemTime::UNIX_EPOCH,
+                        trust: zero,
+                    };
+                    let attr = self.shared.attr(Ino(ino.0), &attributes);
+                    if reply.add(ino, next, name, &zero, &attr, Generation(0)) {
+                        break;
+                    }
+                }
+                Line::Child(child) => {
+                    // a name that vanished since opendir is left out
+                    let Ok(attributes) = self.vfs().attributes(&child.node) else { continue };
+                    // an entry in the reply counts as a lookup
+                    let path = child.node.path(&live);
+                    let known = self.vfs().inodes.remember(child.node.clone(), &path, 1);
+                    let attr = self.shared.attr(known, &attributes);
+                    let ino = INodeNo(known.0);
+                    if reply.add(ino, next, &child.name, &attributes.trust, &attr, Generation(0)) {
+                        // it did not fit, so the kernel never hears of it
+                        self.vfs().inodes.forget(known, 1);
+                        break;
+                    }
+                }
+            }
+        }
+        reply.ok();
+    }
+
+    fn releasedir(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        self.directories.remove(fh.0);
+        reply.ok();
+    }
+
+    fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        let space = self.vfs().space();
+        let blocks = |bytes: u64| bytes / u64::from(BLOCK);
+        let free = blocks(space.free);
+        reply.statfs(blocks(space.total), free, free, space.files, 0, BLOCK, 255, BLOCK);
+    }
+
+    fn access(&self, _req: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+        match self.node(ino).and_then(|node| self.vfs().attributes(&node)) {
+            Err(error) => reply.error(errno(&error)),
+            Ok(_) if mask.contains(AccessFlags::W_OK) => reply.error(Errno::EROFS),
+            Ok(attributes) if mask.contains(AccessFlags::X_OK) && attributes.kind == Kind::File => {
+                reply.error(Errno::EACCES);
+            }
+            Ok(_) => reply.ok(),
+        }
+    }
+
+    fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let name = name.to_str().unwrap_or_default();
+        match self.node(ino).and_then(|node| self.vfs().xattr(&node, name)) {
+            Ok(value) => answer_xattr(value.as_bytes(), size, reply),
+            Err(error) => reply.error(errno(&error)),
+        }
+    }
+
+    fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        match self.node(ino).and_then(|node| self.vfs().list_xattrs(&node)) {
+            Ok(names) => {
+                let list: Vec<u8> = names.iter().flat_map(|name| name.bytes().chain([0])).collect();
+                answer_xattr(&list, size, reply);
+            }
+            Err(error) => reply.error(errno(&error)),
+        }
+    }
+
+    fn setxattr(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        _flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        if !self.writable_xattr(req) {
+            return reply.error(Errno::EPERM);
+        }
+        let node = match self.node(ino) {
+            Ok(node) => node,
+            Err(error) => return reply.error(errno(&error)),
+        };
+        let (shared, name, value) =
+            (Arc::clone(&self.shared), name.to_string_lossy().into_owned(), value.to_owned());
+        self.runtime.spawn_blocking(move || match shared.vfs.set_xattr(&node, &name, &value) {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(errno(&error)),
+        });
+    }
+
+    fn setattr(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _mode: Option<u32>,
+        _uid: Option<u32>,
+        _gid: Option<u32>,
+        _size: Option<u64>,
+        _atime: Option<TimeOrNow>,
+        _mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        _fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<fuser::BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn readlink(&self, _req: &Request, _ino: INodeNo, reply: ReplyData) {
+        reply.error(Errno::EINVAL);
+    }
+
+    fn write(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _offset: u64,
+        _data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn create(
+        &self,
+        _req: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        _flags: i32,
+        reply: ReplyCreate,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    read_only! {
+        mknod(parent: INodeNo, name: &OsStr, mode: u32, umask: u32, rdev: u32) -> ReplyEntry;
+        mkdir(parent: INodeNo, name: &OsStr, mode: u32, umask: u32) -> ReplyEntry;
+        unlink(parent: INodeNo, name: &OsStr) -> ReplyEmpty;
+        rmdir(parent: INodeNo, name: &OsStr) -> ReplyEmpty;
+        symlink(parent: INodeNo, name: &OsStr, target: &std::path::Path) -> ReplyEntry;
+        rename(parent: INodeNo, name: &OsStr, new_parent: INodeNo, new_name: &OsStr, flags: RenameFlags) -> ReplyEmpty;
+        link(ino: INodeNo, new_parent: INodeNo, new_name: &OsStr) -> ReplyEntry;
+        removexattr(ino: INodeNo, name: &OsStr) -> ReplyEmpty;
+        fallocate(ino: INodeNo, fh: FileHandle, offset: u64, length: u64, mode: i32) -> ReplyEmpty;
+    }
+}
+
+enum Line<'a> {
+    Dots(&'static str),
+    Child(&'a Child),
+}
+
+/// The lines of a directory: `.` and `..` first.
+fn lines(children: &[Child]) -> impl Iterator<Item = Line<'_>> {
+    [Line::Dots("."), Line::Dots("..")].into_iter().chain(children.iter().map(Line::Child))
+}
+
+fn file_type(kind: Kind) -> FileType {
+    match kind {
+        Kind::Directory => FileType::Directory,
+        Kind::File => FileType::RegularFile,
+    }
+}
+
+/// The protocol of getxattr and listxattr: size 0 asks for the size.
+fn answer_xattr(value: &[u8], size: u32, reply: ReplyXattr) {
+    let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
+    match size {
+        0 => reply.size(length),
+        size if size < length => reply.error(Errno::ERANGE),
+        _ => reply.data(value),
+    }
+}

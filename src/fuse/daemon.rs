@@ -1,0 +1,425 @@
+//! A whole mount, from settings to the last breath: cache, engine, catalogue, socket, kernel, and back.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use fuser::{Config, MountOption, Session, SessionACL};
+use tokio::runtime::Handle;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{broadcast, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::{Catalog, CatalogError};
+use crate::clms::{Client, ClientOptions, ClmsError, Credentials, ServiceKey};
+use crate::config::{Resolved, Settings};
+use crate::control::registry::{self, Registration};
+use crate::control::{Mounted, metrics, server, status};
+use crate::fetch::convert::ConvertLimits;
+use crate::fetch::engine::{Change, Engine, EngineOptions};
+use crate::fetch::ledger::{Ledger, LedgerError};
+use crate::fetch::poller::Pace;
+use crate::fetch::service::ChildConverter;
+use crate::store::StoreError;
+use crate::store::inventory::{Inventory, Limits};
+use crate::store::layout::CacheDir;
+use crate::vfs::{LiveFile, Vfs, VfsOptions};
+
+use super::adapter::Adapter;
+use super::invalidate;
+use super::mountpoint::{self, MountpointError};
+
+/// Threads that take requests from the kernel.
+const DISPATCHERS: usize = 4;
+/// Longest wait for the session's end after the mount is detached; open files of others may keep it alive.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// Longest wait for the first catalogue before mounting without one.
+const FIRST_CATALOG: Duration = Duration::from_secs(60);
+/// First pause after a failed refresh of the catalogue; doubles up to the catalogue's time to live.
+const REFRESH_PAUSE: Duration = Duration::from_secs(5);
+/// How often last uses are written to the ledger.
+const SAVE_USES: Duration = Duration::from_secs(60);
+
+/// Why a mount could not be made or ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The mount point is unfit.
+    #[error(transparent)]
+    Mountpoint(#[from] MountpointError),
+    /// The cache is unfit.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ledger is unfit.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The key or the address of the service is unfit.
+    #[error(transparent)]
+    Service(#[from] ClmsError),
+    /// The kernel refused the mount.
+    #[error("{} cannot be mounted: {source}{}", mountpoint.display(), advice(source))]
+    Mount {
+        /// Where.
+        mountpoint: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The socket of the mount cannot be made.
+    #[error("the control socket cannot be made: {0}")]
+    Socket(io::Error),
+    /// Signals cannot be caught.
+    #[error("signals cannot be caught: {0}")]
+    Signals(io::Error),
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            "; run as root, or install fuse3 (and user_allow_other in /etc/fuse.conf for --allow-other)"
+        }
+        Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => "; is /dev/fuse there? try: modprobe fuse",
+        _ => "",
+    }
+}
+
+/// Mounts, serves until asked to stop, unmounts. `on_mounted` is called once the mount answers.
+///
+/// # Errors
+/// [`DaemonError`] when the mount could not be made; nothing is left mounted then.
+pub async fn run(
+    resolved: Resolved,
+    mountpoint: &Path,
+    stop: CancellationToken,
+    on_mounted: impl FnOnce(&Path),
+) -> Result<(), DaemonError> {
+    raise_file_limit();
+    let settings = resolved.settings.clone();
+    let mountpoint = mountpoint::prepare(mountpoint)?;
+    let cache = Arc::new(CacheDir::open(&settings.cache_dir)?);
+    let ledger = Arc::new(Ledger::open(&cache.ledger())?);
+    let (changes, _) = broadcast::channel(1024);
+    let evictions = changes.clone();
+    let limits = Limits { bytes: settings.cache_size.bytes(), free_floor: settings.free_space_floor.bytes() };
+    let inventory = Inventory::take_stock(
+        Arc::clone(&cache),
+        limits,
+        &ledger.remembered()?,
+        Box::new(move |key| {
+            // nobody listening is fine: then nothing is cached either
+            let _ = evictions.send(Change::Gone { key: key.clone() });
+        }),
+    )?;
+    let client = Arc::new(client(&settings)?);
+    let engine = Engine::new(
+        Arc::clone(&client) as _,
+        Arc::new(ChildConverter),
+        Arc::clone(&cache),
+        Arc::new(inventory),
+        ledger,
+        changes,
+        engine_options(&settings),
+    );
+    let (catalog, fresh) = first_catalog(&cache, &client, settings.catalog_ttl.duration()).await;
+    engine.inventory().count_books();
+
+    let mounted = Arc::new(Mounted {
+        mountpoint: mountpoint.clone(),
+        settings: resolved,
+        since: crate::fetch::now(),
+        vfs: OnceLock::new(),
+        stop,
+    });
+    let options = VfsOptions {
+        rules: settings.rules.clone(),
+        on_miss: settings.on_miss,
+        block_timeout: settings.block_timeout.map(|span| span.duration()),
+    };
+    let vfs = Arc::new(Vfs::new(Arc::new(catalog), engine.clone(), live_files(&mounted), options));
+    mounted.vfs.set(Arc::clone(&vfs)).expect("the file system is put together once");
+
+    let socket = registry::socket(&mountpoint).map_err(DaemonError::Socket)?;
+    server::serve(Arc::clone(&mounted), &socket).await.map_err(DaemonError::Socket)?;
+    let _registration = Registration::new(&mountpoint, &socket).map_err(DaemonError::Socket)?;
+
+    let signals = Signals::new().map_err(DaemonError::Signals)?;
+    // before anybody can open a product, so that nobody orders what is under way
+    engine.resume()?;
+    let session_ended = start_session(&mountpoint, &vfs, &settings).await?;
+    on_mounted(&mountpoint);
+    notify_systemd("READY=1");
+    // cleaning a large cache before answering made other people's mounts time out: the mount answers first
+    let sweeping = engine.clone();
+    tokio::task::spawn_blocking(move || sweeping.sweep());
+    let refresh =
+        refresh_catalog(Arc::clone(&vfs), client, Arc::clone(&cache), settings.catalog_ttl.duration(), fresh);
+    let housekeeping = [tokio::spawn(refresh), tokio::spawn(save_uses(engine.clone()))];
+
+    let ended = wait_for_end(&mounted.stop, signals, session_ended).await;
+    notify_systemd("STOPPING=1");
+    mounted.stop.cancel();
+    for task in housekeeping {
+        task.abort();
+    }
+    engine.shut_down().await;
+    if let Some(session_ended) = ended {
+        // waiters were told by the engine's end; now nobody new comes in
+        mountpoint::detach(&mountpoint)?;
+        if tokio::time::timeout(FAREWELL, session_ended).await.is_err() {
+            tracing::warn!("files are still open; leaving anyway");
+        }
+    }
+    tracing::info!(mountpoint = %mountpoint.display(), "unmounted");
+    Ok(())
+}
+
+/// The signals that end a mount; caught from before it answers.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn any(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "interrupted",
+            _ = self.terminate.recv() => "terminated",
+            _ = self.hang_up.recv() => "hung up",
+        }
+    }
+}
+
+/// Waits until somebody wants the mount gone. `None` when it is gone already.
+async fn wait_for_end(
+    stop: &CancellationToken,
+    mut signals: Signals,
+    mut session_ended: oneshot::Receiver<io::Result<()>>,
+) -> Option<oneshot::Receiver<io::Result<()>>> {
+    tokio::select! {
+        how = signals.any() => tracing::info!("{how}; unmounting"),
+        () = stop.cancelled() => tracing::info!("asked to stop; unmounting"),
+        ended = &mut session_ended => {
+            match ended {
+                Ok(Err(error)) => tracing::error!(%error, "the kernel ended the session"),
+                _ => tracing::info!("unmounted from outside"),
+            }
+            return None;
+        }
+    }
+    Some(session_ended)
+}
+
+/// Every open file of the mount costs a descriptor, also with passthrough: the usual soft limit of 1024 is little.
+fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid place for the answer and a valid value for the second call.
+    let raised = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0
+        }
+    };
+    if !raised {
+        tracing::warn!("the limit of open files stays as it is");
+    }
+}
+
+/// A client of the service as the settings want it.
+///
+/// # Errors
+/// When the address cannot be used.
+pub fn client(settings: &Settings) -> Result<Client, ClmsError> {
+    let mut options = ClientOptions::new(settings.api_url.clone());
+    options.timeouts.stall = settings.download_stall.duration();
+    if let Some(path) = &settings.credentials {
+        // an unusable key does not keep the catalogue from being mounted; opens of cold files say what is wrong
+        if let Err(error) = ServiceKey::load(path) {
+            tracing::error!("{error}");
+        }
+        options.credentials = Credentials::File(path.clone());
+    }
+    Client::new(options)
+}
+
+fn engine_options(settings: &Settings) -> EngineOptions {
+    EngineOptions {
+        orders_per_hour: settings.orders_per_hour,
+        link_trust: settings.link_trust.duration(),
+        pace: Pace { min: settings.poll_min.duration(), max: settings.poll_max.duration() },
+        max_package: settings.max_package_size.map(|size| size.bytes()),
+        convert: ConvertLimits {
+            memory: settings.ingest_memory.bytes(),
+            threads: settings.ingest_threads.count().get(),
+        },
+    }
+}
+
+fn live_files(mounted: &Arc<Mounted>) -> Vec<LiveFile> {
+    let live = |name, content: fn(&Mounted) -> String| {
+        // weak, because the file system lives inside of what it tells about
+        let mounted = Arc::downgrade(mounted);
+        let content =
+            move || mounted.upgrade().map(|mounted| content(&mounted)).unwrap_or_default().into_bytes();
+        LiveFile { name, content: Box::new(content) }
+    };
+    vec![
+        live("status.json", |mounted| {
+            let text = status::status(mounted).and_then(|status| serde_json::to_string_pretty(&status).ok());
+            text.map(|text| text + "\n").unwrap_or_default()
+        }),
+        live("metrics", |mounted| {
+            status::status(mounted).map(|status| metrics::text(&status)).unwrap_or_default()
+        }),
+        live("config.toml", |mounted| mounted.settings.to_toml(true)),
+        live("version", |_| concat!(env!("CARGO_PKG_VERSION"), "\n").to_owned()),
+    ]
+}
+
+/// The catalogue to mount with, and whether it comes fresh from the service.
+///
+/// A saved one makes the network unnecessary. Without one the service is asked, but its silence does not keep
+/// the mount from being made: the catalogue is empty then, and filled as soon as the service answers.
+async fn first_catalog(cache: &CacheDir, client: &Client, ttl: Duration) -> (Catalog, bool) {
+    let path = cache.catalog();
+    match Catalog::load(&path) {
+        Ok(catalog) => {
+            let age = std::fs::metadata(&path).and_then(|metadata| metadata.modified()).ok();
+            let age = age.and_then(|modified| modified.elapsed().ok()).unwrap_or(Duration::MAX);
+            return (catalog, age < ttl);
+        }
+        Err(error) if is_missing(&error) => {}
+        Err(error) => tracing::warn!(%error, "the saved catalogue cannot be used; asking the service"),
+    }
+    match tokio::time::timeout(FIRST_CATALOG, fetch_catalog(client, &path)).await {
+        Ok(Ok(catalog)) => return (catalog, true),
+        Ok(Err(error)) => tracing::warn!(%error, "the service gives no catalogue; mounting without one"),
+        Err(_) => tracing::warn!("the service's catalogue takes long; mounting without one"),
+    }
+    (Catalog::empty(), false)
+}
+
+/// True when there simply is no saved catalogue yet.
+fn is_missing(error: &CatalogError) -> bool {
+    matches!(error, CatalogError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+}
+
+async fn fetch_catalog(client: &Client, path: &Path) -> Result<Catalog, CatalogError> {
+    let catalog = Catalog::refresh(client, |_, _| {}).await?;
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || {
+        catalog.save(&path)?;
+        Ok(catalog)
+    })
+    .await
+    .expect("saving does not panic")
+}
+
+/// Keeps the catalogue young, behind the mount's back.
+async fn refresh_catalog(
+    vfs: Arc<Vfs>,
+    client: Arc<Client>,
+    cache: Arc<CacheDir>,
+    ttl: Duration,
+    fresh: bool,
+) {
+    let mut pause = if fresh { ttl } else { Duration::ZERO };
+    let mut after_failure = REFRESH_PAUSE;
+    loop {
+        tokio::time::sleep(pause).await;
+        match fetch_catalog(&client, &cache.catalog()).await {
+            Ok(catalog) => {
+                tracing::info!(
+                    datasets = catalog.datasets().len(),
+                    products = catalog.product_count(),
+                    "catalogue refreshed"
+                );
+                vfs.show(Arc::new(catalog));
+                vfs.engine().inventory().count_books();
+                (pause, after_failure) = (ttl, REFRESH_PAUSE);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the catalogue is not refreshed; the old one stays");
+                pause = after_failure.min(ttl);
+                after_failure = after_failure.saturating_mul(2);
+            }
+        }
+    }
+}
+
+/// Writes last uses to the ledger, so that eviction is fair after a crash, too.
+async fn save_uses(engine: Engine) {
+    let mut tick = tokio::time::interval(SAVE_USES);
+    loop {
+        tick.tick().await;
+        let engine = engine.clone();
+        let saved = tokio::task::spawn_blocking(move || engine.save_uses());
+        if let Ok(Err(error)) = saved.await {
+            tracing::warn!(%error, "last uses are not saved");
+        }
+    }
+}
+
+/// Mounts and starts to serve; the receiver hears the session's end.
+async fn start_session(
+    mountpoint: &Path,
+    vfs: &Arc<Vfs>,
+    settings: &Settings,
+) -> Result<oneshot::Receiver<io::Result<()>>, DaemonError> {
+    let adapter = Adapter::new(Arc::clone(vfs), Handle::current(), true);
+    let mut config = Config::default();
+    // not RO: the kernel would then refuse to set user.clmsfs.pinned; every other write answers EROFS here
+    config.mount_options = vec![
+        MountOption::FSName("clmsfs".to_owned()),
+        MountOption::Subtype("clmsfs".to_owned()),
+        MountOption::NoSuid,
+        MountOption::NoDev,
+        MountOption::NoExec,
+        MountOption::NoAtime,
+    ];
+    config.acl = if settings.allow_other { SessionACL::All } else { SessionACL::Owner };
+    config.n_threads = Some(DISPATCHERS);
+    config.clone_fd = true;
+    let path = mountpoint.to_owned();
+    let session = tokio::task::spawn_blocking(move || Session::new(adapter, path, &config))
+        .await
+        .expect("mounting does not panic")
+        .map_err(|source| DaemonError::Mount { mountpoint: mountpoint.to_owned(), source })?;
+    let notifier = session.notifier();
+    let (tell, ended) = oneshot::channel();
+    let spawned = std::thread::Builder::new().name("clmsfs-session".to_owned()).spawn(move || {
+        // nobody listens any more when the wait for the end was given up
+        let _ = tell.send(session.run());
+    });
+    spawned.map_err(|source| DaemonError::Mount { mountpoint: mountpoint.to_owned(), source })?;
+    tokio::spawn(invalidate::follow(Arc::clone(vfs), notifier, vfs.engine().changes()));
+    let path = mountpoint.to_owned();
+    // asks the mount itself, so not on a thread that serves it
+    let raised = tokio::task::spawn_blocking(move || mountpoint::raise_readahead(&path)).await;
+    if let Ok(Err(error)) = raised {
+        tracing::debug!(%error, "readahead stays as it is (only root may raise it)");
+    }
+    Ok(ended)
+}
+
+/// Tells systemd a state, when it asked for that (sd_notify(3)).
+fn notify_systemd(state: &str) {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let Ok(name) = std::env::var("NOTIFY_SOCKET") else { return };
+    let address = match name.strip_prefix('@') {
+        Some(hidden) => SocketAddr::from_abstract_name(hidden),
+        None => SocketAddr::from_pathname(&name),
+    };
+    let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
+    if let Err(error) = sent {
+        tracing::warn!(%error, "systemd is not told of {state}");
+    }
+}
