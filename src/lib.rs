@@ -22,8 +22,10 @@
 //! | [`vfs`] | the file system without FUSE: tree, inodes, attributes, policy, waiting |
 //! | [`control`] | what a running mount tells about itself: status, metrics, socket |
 //! | [`fuse`] | thin adapter to the kernel: reply, errno, passthrough, kill watcher, session |
+//! | [`cli`] | one file per verb; nothing but arguments, progress bars and text |
 
 pub mod catalog;
+pub mod cli;
 pub mod clms;
 pub mod config;
 pub mod control;

@@ -1,0 +1,104 @@
+//! `clmsfs fetch ID…`: fetches and shows how far it is.
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use indicatif::ProgressBar;
+
+use super::output::{Bars, printable, show};
+use super::{Ending, Failure, NOT_READY, control, json_flag, mount_flag, wants_json, words};
+use crate::control::client::Control;
+use crate::control::server::{Ids, Outcome, ProductLine};
+use crate::fetch::state::ProductState;
+
+/// How often progress is asked for; over a local socket, from memory.
+const LOOK: Duration = Duration::from_millis(150);
+
+pub(super) fn command() -> Command {
+    Command::new("fetch")
+        .about("Fetch products, with a progress bar for each")
+        .arg(
+            Arg::new("ids")
+                .value_name("ID")
+                .required(true)
+                .num_args(1..)
+                .help("<dataset>/<product>, a path below the mount, or dataset|file"),
+        )
+        .arg(
+            Arg::new("no-wait")
+                .long("no-wait")
+                .action(ArgAction::SetTrue)
+                .help("Only start; exit code 3 when something is not ready yet"),
+        )
+        .arg(mount_flag())
+        .arg(json_flag())
+}
+
+pub(super) async fn run(arguments: &ArgMatches) -> Ending {
+    let control = control(arguments)?;
+    let ids = words(arguments, "ids")
+        .into_iter()
+        .map(|id| absolute_if_path(&id, &control))
+        .collect::<Result<Vec<_>, _>>()?;
+    let outcomes: Vec<Outcome> = control.post("/fetch", &Ids { ids, tasks: Vec::new() }).await?;
+    let mut failed = false;
+    for outcome in outcomes.iter().filter(|outcome| !outcome.ok) {
+        eprintln!("clmsfs: {}: {}", printable(&outcome.id), printable(&outcome.message));
+        failed = true;
+    }
+    // the mount answers with the product's own name
+    let paths: Vec<String> =
+        outcomes.into_iter().filter(|outcome| outcome.ok).map(|outcome| outcome.message).collect();
+    let lines = if arguments.get_flag("no-wait") {
+        control.post("/progress", &Ids { ids: paths, tasks: Vec::new() }).await?
+    } else {
+        follow(&control, paths).await?
+    };
+    for line in lines.iter().filter(|line| line.progress.state == ProductState::Failed) {
+        let reason = line.progress.error.as_deref().unwrap_or("no reason given");
+        eprintln!("clmsfs: {}: {}", printable(&line.path), printable(reason));
+        failed = true;
+    }
+    if wants_json(arguments) {
+        println!("{}", serde_json::to_string_pretty(&lines)?);
+    } else {
+        for line in lines.iter().filter(|line| line.progress.state == ProductState::Ready) {
+            println!("{}", control.mountpoint().join(&line.path).display());
+        }
+    }
+    let waiting = lines.iter().any(|line| line.progress.state != ProductState::Ready);
+    Ok(match (failed, waiting) {
+        (true, _) => ExitCode::FAILURE,
+        (false, true) => ExitCode::from(NOT_READY),
+        (false, false) => ExitCode::SUCCESS,
+    })
+}
+
+/// A path that exists relative to here becomes absolute, so that the mount recognises it.
+fn absolute_if_path(id: &str, control: &Control) -> Result<String, Failure> {
+    let path = std::path::absolute(id)?;
+    Ok(if path.starts_with(control.mountpoint()) { path.display().to_string() } else { id.to_owned() })
+}
+
+/// Shows bars until every fetch has ended.
+async fn follow(control: &Control, paths: Vec<String>) -> Result<Vec<ProductLine>, Failure> {
+    let bars = Bars::new();
+    let mut shown: HashMap<String, ProgressBar> = HashMap::new();
+    let ids = Ids { ids: paths, tasks: Vec::new() };
+    loop {
+        let lines: Vec<ProductLine> = control.post("/progress", &ids).await?;
+        for line in &lines {
+            let bar = shown.entry(line.path.clone()).or_insert_with(|| bars.add(&line.path));
+            show(bar, &line.progress);
+            if !line.progress.state.is_under_way() {
+                bar.finish();
+            }
+        }
+        if lines.iter().all(|line| !line.progress.state.is_under_way()) {
+            return Ok(lines);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,165 @@
+//! Tables, sizes, times and bars for people.
+
+use std::fmt::Arguments;
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::config::ByteSize;
+use crate::fetch::state::{ProductState, Progress};
+
+/// Width that every table keeps to.
+const WIDTH: usize = 80;
+
+/// Prints a line for whoever still reads; verbs that serve others go on when nobody does (`println!` panics then).
+pub(super) fn say(line: Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Prints a complaint on standard error, for whoever still reads.
+pub(super) fn complain(line: Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "clmsfs: {line}");
+}
+
+/// Prints rows under headings; the column `flexible` is cut so that a line fits.
+///
+/// Control characters of foreign names never reach the terminal.
+pub(super) fn table(headings: &[&str], rows: &[Vec<String>], flexible: usize) {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([headings[column].chars().count()]).max().unwrap_or(0)
+    };
+    let mut widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let others: usize = widths.iter().enumerate().filter(|(i, _)| *i != flexible).map(|(_, w)| w + 2).sum();
+    // only where a person looks: in a pipe nothing is cut
+    if std::io::stdout().is_terminal() {
+        widths[flexible] = widths[flexible].min(WIDTH.saturating_sub(others).max(12));
+    }
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut text = String::new();
+        for (cell, width) in cells.zip(&widths) {
+            text.push_str(&format!("{:width$}  ", cut(cell, *width)));
+        }
+        println!("{}", text.trim_end());
+    };
+    line(&mut headings.iter().copied());
+    for row in &rows {
+        line(&mut row.iter().map(String::as_str));
+    }
+}
+
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    format!("{kept}…")
+}
+
+/// Without control characters, which could play with the terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Bytes as people write them.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// A budget as it was configured.
+pub(super) fn budget(bytes: u64) -> String {
+    ByteSize(bytes).to_string()
+}
+
+/// How long ago, from milliseconds since 1970.
+pub(super) fn ago(then: u64) -> String {
+    let seconds = crate::fetch::now().saturating_sub(then) / 1000;
+    match seconds {
+        0..60 => format!("{seconds}s ago"),
+        60..3600 => format!("{}m ago", seconds / 60),
+        3600..86_400 => format!("{}h ago", seconds / 3600),
+        _ => format!("{}d ago", seconds / 86_400),
+    }
+}
+
+/// `converting 42 %, 3 s left`.
+pub(super) fn describe(progress: &Progress) -> String {
+    let mut text = progress.state.to_string();
+    if let Some(fraction) = progress.fraction.filter(|_| progress.state.is_under_way()) {
+        text.push_str(&format!(" {:.0} %", fraction * 100.0));
+    }
+    if let Some(eta) = progress.eta.filter(|_| progress.state.is_under_way()) {
+        text.push_str(&format!(", {eta} s left"));
+    }
+    text
+}
+
+/// Bars for fetches: on a terminal only.
+pub(super) struct Bars {
+    bars: MultiProgress,
+}
+
+impl Bars {
+    /// Draws on standard error, or nowhere.
+    pub(super) fn new() -> Self {
+        let target = if std::io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        Self { bars: MultiProgress::with_draw_target(target) }
+    }
+
+    /// A bar for one product.
+    pub(super) fn add(&self, name: &str) -> ProgressBar {
+        let bar = self.bars.add(ProgressBar::new(1000));
+        let style = ProgressStyle::with_template("{prefix:32!} {bar:24} {msg}").expect("a constant template");
+        bar.set_style(style);
+        let name = printable(name);
+        let tail: String = name.chars().rev().take(32).collect::<Vec<_>>().into_iter().rev().collect();
+        bar.set_prefix(tail);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
+    }
+}
+
+/// Shows a fetch on its bar.
+pub(super) fn show(bar: &ProgressBar, progress: &Progress) {
+    let position = match progress.state {
+        ProductState::Ready => 1000,
+        _ => progress.fraction.map_or(0, |fraction| (fraction * 1000.0) as u64),
+    };
+    bar.set_position(position);
+    let mut text = describe(progress);
+    if let (ProductState::Downloading, Some((done, total))) = (progress.state, progress.bytes) {
+        let total = total.map(|total| format!(" of {}", size(total))).unwrap_or_default();
+        text = format!("downloading {}{total}", size(done));
+    }
+    bar.set_message(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_names_are_readable() {
+        assert_eq!(size(0), "0 B");
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(1_500), "1.5 kB");
+        assert_eq!(size(999_999), "1.0 MB");
+        assert_eq!(cut("abcdef", 4), "abc…");
+        assert_eq!(printable("a\u{1b}[31mb\n"), "a\u{fffd}[31mb\u{fffd}");
+    }
+}

@@ -1,0 +1,5 @@
+//! The `clmsfs` program.
+
+fn main() -> std::process::ExitCode {
+    clmsfs::cli::main()
+}
