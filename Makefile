@@ -1,0 +1,39 @@
+# Two commands are enough on a fresh Debian 12 or Ubuntu 24.04 with Rust: `make demo` and `make test`.
+SHELL := /bin/bash
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help demo test build lint fmt clean
+
+help:
+	@echo "make demo    build, mount a simulated service and walk through it; leaves nothing behind"
+	@echo "make test    lint, all tests (through real mounts), and how many ran"
+	@echo "make build   the program, optimised: $(TARGET)/release/clmsfs"
+	@echo "make lint    rustfmt and clippy only"
+	@echo "make fmt     format the sources"
+	@echo "make clean   remove what was built"
+
+demo:
+	@scripts/system-packages build
+	$(CARGO) build --locked --release
+	@python=$(TARGET)/interop/bin/python; [ -x "$$python" ] || python=$$(command -v python3 || true); \
+	CLMSFS_DEMO_PYTHON="$$python" $(TARGET)/release/clmsfs demo
+
+test:
+	@scripts/system-packages test
+	@scripts/interop-python
+	@CLMSFS_TEST_PYTHON="$(abspath $(TARGET))/interop/bin/python" scripts/run-tests
+
+build:
+	@scripts/system-packages build
+	$(CARGO) build --locked --release
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+fmt:
+	$(CARGO) fmt
+
+clean:
+	$(CARGO) clean

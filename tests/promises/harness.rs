@@ -1,0 +1,125 @@
+//! The harness itself: a check that cannot fail proves nothing.
+
+use std::path::Path;
+
+use gdal::raster::Buffer;
+use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
+
+use crate::support::packages::{Pixels, raster_inside};
+use crate::support::raster::{Raster, checksums};
+use crate::support::{Package, control, proxy::Proxy};
+
+const ALL: [Pixels; 6] =
+    [Pixels::Classes, Pixels::Noise, Pixels::Heights, Pixels::Ramps, Pixels::Signed, Pixels::Floats];
+
+#[test]
+fn packages_hold_the_raster_that_stands_beside_them() {
+    let folder = tempfile::tempdir().unwrap();
+    for pixels in ALL {
+        let name = format!("{pixels:?}").to_lowercase();
+        let source = Package::new(&name, pixels, 200).write(folder.path());
+        let packed = raster_inside(&folder.path().join(format!("{name}.zip"))).unwrap();
+        assert_eq!(checksums(&source), checksums(&packed), "{name}");
+        Raster::read(&source).assert_same(&Raster::read(&packed), &name);
+    }
+}
+
+#[test]
+fn two_products_never_have_the_same_pixels() {
+    let folder = tempfile::tempdir().unwrap();
+    for pixels in ALL {
+        let [one, two] = ["one", "two"].map(|name| Package::new(name, pixels, 100).write(folder.path()));
+        assert_ne!(checksums(&one), checksums(&two), "{pixels:?}");
+    }
+}
+
+#[test]
+fn ramps_are_small_as_a_package() {
+    let folder = tempfile::tempdir().unwrap();
+    Package::new("ramps", Pixels::Ramps, 1000).write(folder.path());
+    let size = std::fs::metadata(folder.path().join("ramps.zip")).unwrap().len();
+    assert!(size < 1000 * 1000 * 2 / 8, "{size}: the cache tests need packages far below their raw size");
+}
+
+#[test]
+#[should_panic(expected = "column 7, row 5: ")]
+fn one_wrong_pixel_is_noticed() {
+    changed(Pixels::Classes, |set| {
+        let mut band = set.rasterband(1).unwrap();
+        band.write((7, 5), (1, 1), &mut Buffer::new((1, 1), vec![77u8])).unwrap();
+    });
+}
+
+#[test]
+#[should_panic(expected = "geotransform")]
+fn half_a_metre_is_noticed() {
+    changed(Pixels::Heights, |set| {
+        let mut transform = set.geo_transform().unwrap();
+        transform[0] += 0.5;
+        set.set_geo_transform(&transform).unwrap();
+    });
+}
+
+#[test]
+#[should_panic(expected = "CRS")]
+fn another_reference_system_is_noticed() {
+    changed(Pixels::Heights, |set| {
+        set.set_spatial_ref(&gdal::spatial_ref::SpatialRef::from_epsg(25832).unwrap()).unwrap();
+    });
+}
+
+#[test]
+#[should_panic(expected = "nodata")]
+fn another_nodata_is_noticed() {
+    changed(Pixels::Signed, |set| set.rasterband(1).unwrap().set_no_data_value(Some(-127.0)).unwrap());
+}
+
+fn changed(pixels: Pixels, change: impl Fn(&mut Dataset)) {
+    let folder = tempfile::tempdir().unwrap();
+    let source = Package::new("changed", pixels, 64).write(folder.path());
+    let before = Raster::read(&source);
+    let flags = GdalOpenFlags::GDAL_OF_UPDATE | GdalOpenFlags::GDAL_OF_RASTER;
+    let mut set =
+        Dataset::open_ex(&source, DatasetOptions { open_flags: flags, ..Default::default() }).unwrap();
+    change(&mut set);
+    set.flush_cache().unwrap();
+    drop(set);
+    before.assert_same(&Raster::read(Path::new(&source)), "changed");
+}
+
+#[test]
+fn a_cut_wire_refuses_and_a_mended_one_forwards() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = std::io::Read::read(&mut stream, &mut [0; 1024]);
+            let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.0 200 OK\r\n\r\nhello");
+        }
+    });
+    let mut proxy = Proxy::start(&target);
+    let hello = |proxy: &Proxy| control::request(&proxy.authority(), "GET", "/", "");
+    assert_eq!(hello(&proxy), (200, b"hello".to_vec()));
+    proxy.cut();
+    assert!(std::net::TcpStream::connect(proxy.authority()).is_err());
+    proxy.mend();
+    assert_eq!(hello(&proxy), (200, b"hello".to_vec()));
+}
+
+#[test]
+fn every_dependency_has_a_reason() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest: toml::Table = std::fs::read_to_string(root.join("Cargo.toml")).unwrap().parse().unwrap();
+    let document = std::fs::read_to_string(root.join("docs/ARCHITECTURE.md")).unwrap();
+    let (_, table) = document.split_once("## Dependencies").unwrap();
+    let named: Vec<&str> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
+        .flat_map(|cell| cell.split([',', ' ']))
+        .collect();
+    for section in ["dependencies", "dev-dependencies"] {
+        for name in manifest[section].as_table().unwrap().keys() {
+            assert!(named.contains(&name.as_str()), "docs/ARCHITECTURE.md gives no reason for {name}");
+        }
+    }
+}

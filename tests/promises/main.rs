@@ -1,0 +1,22 @@
+//! The promises of the main job, each kept through a real mount of the real program.
+//!
+//! Every test starts its own simulated service and its own mount, and leaves neither process nor mount behind.
+//! Without `/dev/fuse` they say so and pass; under `CI=true` that is a failure. Packages with real CLMS values are
+//! looked for in `$CLMSFS_REAL_DATA` or `../shared/data/real`.
+
+#![allow(clippy::unwrap_used)]
+
+mod cache_budget;
+mod crash_resume;
+mod eagain;
+mod errors;
+mod first_open;
+mod harness;
+mod killable;
+mod listing_is_free;
+mod pixels;
+mod policy;
+mod single_flight;
+mod support;
+mod too_large;
+mod verbs;

@@ -1,0 +1,18 @@
+//! The harness: a simulated service, mounts of the real program, readers, and guards that leave nothing behind.
+
+pub(crate) mod control;
+pub(crate) mod mount;
+pub(crate) mod packages;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod python;
+pub(crate) mod raster;
+pub(crate) mod simulator;
+pub(crate) mod stage;
+pub(crate) mod wait;
+pub(crate) mod xattr;
+
+pub(crate) use mount::Mount;
+pub(crate) use packages::Package;
+pub(crate) use simulator::Simulator;
+pub(crate) use stage::Stage;

@@ -1,0 +1,90 @@
+//! A wire that can be cut: a TCP forwarder between the mount and the service.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Forwards connections to another address until it is cut.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    target: String,
+    wire: Option<Wire>,
+}
+
+struct Wire {
+    cut: Arc<AtomicBool>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Starts forwarding to `target` (`127.0.0.1:port`) on a free port.
+    pub(crate) fn start(target: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let wire = Some(forward(listener, target.to_owned()));
+        Self { address, target: target.to_owned(), wire }
+    }
+
+    /// `127.0.0.1:port` of this side.
+    pub(crate) fn authority(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// From now on connections are refused, and those that are open break.
+    pub(crate) fn cut(&mut self) {
+        let Some(wire) = self.wire.take() else { return };
+        wire.cut.store(true, Ordering::SeqCst);
+        // The listening thread wakes up by one more connection, sees the mark and closes its socket.
+        let _ = TcpStream::connect(self.address);
+        let _ = wire.thread.join();
+        for stream in wire.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Mends it, on the same port.
+    #[track_caller]
+    pub(crate) fn mend(&mut self) {
+        let listener = super::wait::until("the proxy's port", || TcpListener::bind(self.address).ok());
+        self.wire = Some(forward(listener, self.target.clone()));
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+fn forward(listener: TcpListener, target: String) -> Wire {
+    let (cut, open) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+    let (mark, streams) = (Arc::clone(&cut), Arc::clone(&open));
+    let thread = std::thread::spawn(move || {
+        for inner in listener.incoming().map_while(Result::ok) {
+            if mark.load(Ordering::SeqCst) {
+                break;
+            }
+            let Ok(outer) = TcpStream::connect(&target) else { continue };
+            let pair = [inner.try_clone(), outer.try_clone()];
+            streams.lock().unwrap().extend(pair.into_iter().flatten());
+            pump(&inner, &outer);
+            pump(&outer, &inner);
+        }
+    });
+    Wire { cut, open, thread }
+}
+
+fn pump(from: &TcpStream, to: &TcpStream) {
+    let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else { return };
+    std::thread::spawn(move || {
+        let mut buffer = [0; 16_384];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            if to.write_all(&buffer[..length]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Write);
+    });
+}

@@ -1,0 +1,10 @@
+//! The simulator over HTTP: against the recorded exchanges, through a task's life, and with every fault.
+#![allow(clippy::unwrap_used)]
+
+mod faults;
+mod life;
+mod packages;
+mod replay;
+mod replay_grants;
+mod steering;
+mod support;
