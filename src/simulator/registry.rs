@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     fault::OrderEffect,
     package::Outer,
-    task::{File, Task, View},
+    task::{File, Schedule, Task, View},
 };
 
 /// A task with what the file host needs to know of it.
@@ -67,6 +67,15 @@ impl Registry {
         if let Some(entry) = self.tasks.get_mut(id) {
             entry.task.file = file;
             entry.outer = outer;
+        }
+    }
+
+    /// Gives the open tasks of all users another pace, counted from when they were ordered.
+    pub(crate) fn repace(&mut self, schedule: Schedule, now: Timestamp) {
+        for entry in self.tasks.values_mut() {
+            if entry.task.at(now).is_some_and(|view| view.status.is_open()) {
+                entry.task.schedule = schedule;
+            }
         }
     }
 

@@ -24,6 +24,8 @@
 //! retry_after = 30
 //! ```
 //!
+//! A scenario that replaces another (`PUT /_simulator/scenario`) also sets the pace of the tasks that are open then.
+//!
 //! | effect | counted | what happens |
 //! |---|---|---|
 //! | `outcome = "finished_nok"` | per order | ends in `Finished_nok` with a message |
@@ -52,6 +54,7 @@ use globset::{Glob, GlobMatcher};
 use serde::Deserialize;
 
 use super::fault::{Effect, Fault, HttpEffect, OrderEffect, Outcome};
+use super::task::Schedule;
 
 /// A scenario that cannot be understood.
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +146,11 @@ pub struct Generate {
 }
 
 impl Scenario {
+    /// The pace of tasks.
+    pub(crate) fn schedule(&self) -> Schedule {
+        Schedule { queued: self.queued, running: self.running }
+    }
+
     /// Reads the TOML form.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::fault::Outcome;
 
-/// How long the phases last; fixed when the task is ordered.
+/// How long the phases last.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Schedule {
     pub(crate) queued: Duration,

@@ -6,8 +6,11 @@ use crate::support::packages::Pixels;
 use crate::support::process::Reader;
 use crate::support::{Mount, Package, Simulator, Stage, raster};
 
+/// A service that does not keep anybody waiting.
+const QUICK: &str = "queued = '10ms'\nrunning = '10ms'";
+
 /// Kills the mount when the product reaches one of the states, starts it anew and checks what arrives.
-/// Nobody opens the file again before it is there: the start itself must go on.
+/// `scenario` holds the product in that state; the service is quick once the mount is dead. Nobody opens the file again before it is there: the start itself must go on.
 fn survives_a_kill_while(
     states: &[&str],
     product: Package,
@@ -35,6 +38,7 @@ fn survives_a_kill_while(
         "a reader got bytes of an unfinished product"
     );
 
+    simulator.scenario(QUICK);
     mount.start_again();
     mount.ready("fragile");
     let requests = simulator.requests();
@@ -48,7 +52,7 @@ fn survives_a_kill_while(
 fn while_queued() {
     let product = Package::new("fragile", Pixels::Classes, 600);
     let Some((stage, simulator, mount, _)) =
-        survives_a_kill_while(&["ordered", "queued"], product, "queued = '1500ms'\nrunning = '300ms'")
+        survives_a_kill_while(&["queued"], product, "queued = '1h'")
     else {
         return;
     };
@@ -60,7 +64,7 @@ fn while_queued() {
 fn while_the_service_prepares_it() {
     let product = Package::new("fragile", Pixels::Classes, 600);
     let Some((stage, simulator, mount, _)) =
-        survives_a_kill_while(&["running"], product, "queued = '100ms'\nrunning = '1500ms'")
+        survives_a_kill_while(&["running"], product, "queued = '10ms'\nrunning = '1h'")
     else {
         return;
     };
@@ -69,12 +73,12 @@ fn while_the_service_prepares_it() {
 
 #[test]
 fn while_downloading() {
-    // 4 MB of noise at 2 MB/s.
+    // 4 MB of noise at 400 kB/s until the kill.
     let product = Package::new("fragile", Pixels::Noise, 2000);
     let Some((stage, simulator, mount, _)) = survives_a_kill_while(
         &["downloading"],
         product,
-        "queued = '50ms'\nrunning = '50ms'\ndownload_rate = 2000000",
+        "queued = '10ms'\nrunning = '10ms'\ndownload_rate = 400000",
     ) else {
         return;
     };
@@ -91,7 +95,7 @@ fn while_downloading() {
 fn while_converting() {
     let product = Package::new("fragile", Pixels::Noise, 6000);
     let Some((stage, simulator, mount, _)) =
-        survives_a_kill_while(&["extracting", "converting"], product, "queued = '50ms'\nrunning = '50ms'")
+        survives_a_kill_while(&["extracting", "converting"], product, QUICK)
     else {
         return;
     };
@@ -119,12 +123,13 @@ fn the_dead_mount_point_is_taken_over() {
 fn an_orderly_end_stops_the_readers_and_keeps_the_orders() {
     let Some(stage) = Stage::shared() else { return };
     Package::new("fragile", Pixels::Classes, 300).write(&stage.data());
-    let simulator = stage.simulator("queued = '1500ms'\nrunning = '50ms'");
+    let simulator = stage.simulator("queued = '1h'");
     let mut mount = stage.mount(&simulator).start();
     let reader = Reader::start("cat", &[mount.tif("fragile")]);
-    mount.reaches("fragile", &["ordered", "queued"]);
+    mount.reaches("fragile", &["queued"]);
     assert!(mount.terminate().success(), "TERM is an orderly end, also while a reader waits");
     assert!(!reader.finish().status.success());
+    simulator.scenario(QUICK);
     mount.start_again();
     mount.ready("fragile");
     assert_eq!(simulator.requests().posts("fragile"), 1);

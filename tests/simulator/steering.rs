@@ -24,6 +24,19 @@ async fn a_scenario_is_replaced_at_once_and_a_bad_one_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_scenario_sets_the_pace_of_open_tasks() {
+    let simulator = simulator("").await;
+    let client = Client::of(&simulator).await;
+    let url = format!("{}/_simulator/scenario", simulator.api().trim_end_matches("/api"));
+    let put = async |text: &str| client.http.put(&url).body(text.to_owned()).send().await.unwrap();
+    assert_eq!(put("queued = '1h'\nraster_size = 200").await.status(), 204);
+    let task = client.ordered(CLC, CLC_RASTER).await;
+    assert_eq!(client.status(&task).await["Status"], "Queued");
+    assert_eq!(put("queued = '1ms'\nrunning = '1ms'").await.status(), 204);
+    client.reaches(&task, "Finished_ok").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_revoked_and_the_log_is_emptied() {
     let simulator = simulator("").await;
     let client = Client::of(&simulator).await;

@@ -22,6 +22,7 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, header},
     response::Response,
 };
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -90,8 +91,9 @@ impl Server {
         Arc::clone(&self.behaviour.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Replaces behaviour, fault counts included.
+    /// Replaces behaviour, fault counts included; tasks that are still open follow the new pace.
     pub(crate) fn set_scenario(&self, scenario: Scenario) {
+        self.registry().repace(scenario.schedule(), Timestamp::now());
         let world = if scenario.generate == self.behaviour().scenario.generate {
             Arc::clone(&self.behaviour().world)
         } else {

@@ -16,7 +16,7 @@ use crate::simulator::{
     package::{Part, Recipe, Theme},
     registry::Entry,
     scenario::Endpoint,
-    task::{File, Made, STATUS_WORDS, Schedule, Task},
+    task::{File, Made, STATUS_WORDS, Task},
     world,
 };
 
@@ -86,7 +86,7 @@ pub(crate) fn post(server: &Arc<Server>, behaviour: &Behaviour, call: &Call, use
                 datasets: job.datasets,
                 registered: now,
                 fme_id,
-                schedule: Schedule { queued: behaviour.scenario.queued, running: behaviour.scenario.running },
+                schedule: behaviour.scenario.schedule(),
                 outcome,
                 cancelled: None,
                 file: File::InTheMaking,
