@@ -1,5 +1,7 @@
 //! From the service's records to a catalogue.
 
+use std::sync::OnceLock;
+
 use jiff::Timestamp;
 
 use crate::clms::{DatasetRecord, DatasetUid, FileId, PackagedFile};
@@ -56,6 +58,7 @@ impl CatalogBuilder {
             products,
             hidden: hidden.into(),
             record: number,
+            collection_size: OnceLock::new(),
         };
         self.datasets.push((name, dataset));
     }

@@ -1,5 +1,7 @@
 //! A dataset as the tree shows it.
 
+use std::sync::OnceLock;
+
 use jiff::Timestamp;
 
 use crate::clms::{BoundingBox, DatasetUid, FileId};
@@ -7,6 +9,7 @@ use crate::clms::{BoundingBox, DatasetUid, FileId};
 use super::names::DatasetName;
 use super::period::Period;
 use super::product::{Product, Products};
+use super::stac::collection_document;
 
 /// Why an item of `downloadable_files` is not offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,6 +65,8 @@ pub struct Dataset {
     pub(super) hidden: Box<[HiddenFile]>,
     /// Number of its raw record.
     pub(super) record: u32,
+    /// Length of its `collection.json`, once somebody has asked.
+    pub(super) collection_size: OnceLock<usize>,
 }
 
 impl Dataset {
@@ -119,6 +124,11 @@ impl Dataset {
     /// Free text about limitations of access.
     pub fn access(&self) -> Option<&str> {
         self.access.as_deref()
+    }
+
+    /// Length of its `collection.json` in bytes; made once, for every listing asks for it.
+    pub fn collection_size(&self) -> usize {
+        *self.collection_size.get_or_init(|| collection_document(self).len())
     }
 
     /// Its products, sorted by name.

@@ -259,12 +259,13 @@ impl Inventory {
 
     /// Sets `more` bytes aside.
     fn set_aside(&self, more: u64) -> Result<(), StoreError> {
+        // before the lock: a file system on a network may take its time
+        let free = free_space(self.cache.root())
+            .map_err(|source| StoreError::Io { path: self.cache.root().to_owned(), source })?;
         let victims = {
             let mut state = self.state();
             let used = usage(&state, self.limits).total();
             let over_budget = used.saturating_add(more).saturating_sub(self.limits.bytes);
-            let free = free_space(self.cache.root())
-                .map_err(|source| StoreError::Io { path: self.cache.root().to_owned(), source })?;
             // all that is promised and not written yet will still land on the disk
             let unwritten = state.reserved.saturating_sub(state.written);
             let disk_need = more.saturating_add(unwritten).saturating_add(self.limits.free_floor);
@@ -288,8 +289,7 @@ impl Inventory {
                     state.reserved += more;
                     victims
                 }
-                Plan::TooLittle { missing } if over_disk >= over_budget => {
-                    let _ = missing;
+                Plan::TooLittle { .. } if over_disk >= over_budget => {
                     return Err(StoreError::Disk { needed: more, free, floor: self.limits.free_floor });
                 }
                 Plan::TooLittle { missing } => {

@@ -20,6 +20,9 @@ pub enum VfsError {
     /// No such extended attribute.
     #[error("no such attribute")]
     NoAttribute,
+    /// An attribute of a namespace that does not exist here (`security.`, `system.`, `trusted.`).
+    #[error("only user attributes exist here")]
+    NoSuchNamespace,
     /// A value that an attribute does not take.
     #[error("{0}")]
     BadValue(String),
@@ -55,6 +58,7 @@ impl VfsError {
             Self::IsADirectory => libc::EISDIR,
             Self::ReadOnly => libc::EROFS,
             Self::NoAttribute => libc::ENODATA,
+            Self::NoSuchNamespace => libc::EOPNOTSUPP,
             Self::BadValue(_) => libc::EINVAL,
             Self::BadHandle => libc::EBADF,
             Self::Denied(_) => libc::EACCES,

@@ -176,7 +176,7 @@ impl Vfs {
             Node::DatasetFile(name, file) => {
                 let dataset = catalog.dataset(name).ok_or(VfsError::NotFound)?;
                 let size = match file {
-                    DatasetFile::Collection => collection_document(dataset).len(),
+                    DatasetFile::Collection => dataset.collection_size(),
                     DatasetFile::Metadata => catalog.metadata_size(dataset) as usize,
                 };
                 document(size, published(dataset))
@@ -192,7 +192,8 @@ impl Vfs {
                 let modified = published(Self::find(&catalog, path).ok_or(VfsError::NotFound)?.dataset());
                 match self.inside_kind(&catalog, path, inner)? {
                     Inside::Directory { ready } => {
-                        let trust = if ready { LASTING } else { Duration::ZERO };
+                        // a cold one holds other names when the product comes, but stays what it is
+                        let trust = if ready { LASTING } else { PASSING };
                         Attributes { trust, ..directory(modified) }
                     }
                     Inside::Cold => document(0, modified),

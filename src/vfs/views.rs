@@ -1,5 +1,6 @@
 //! Views of ready products, opened once and kept while they are in use.
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 
@@ -16,6 +17,9 @@ use super::error::VfsError;
 /// Views kept open; each costs a few file descriptors and its documents.
 const KEPT: NonZeroUsize = NonZeroUsize::new(128).expect("not zero");
 
+/// Views that can be opened at the same time; more wait for one of these.
+const LANES: usize = 32;
+
 /// Why a view is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -31,14 +35,15 @@ pub struct Views {
     engine: Engine,
     /// With the publication each belongs to: an entry that was fetched again has another one.
     open: Mutex<LruCache<EntryKey, (u64, Arc<EntryView>)>>,
-    /// Opening and proving one view at a time: a burst of first readers needs it once.
-    opening: Mutex<()>,
+    /// One product is opened and proven once, however many first readers it has; another product does not wait for
+    /// it (but for those whose keys share a lane).
+    opening: [Mutex<()>; LANES],
 }
 
 impl Views {
     /// No view is open yet.
     pub fn new(engine: Engine) -> Self {
-        Self { engine, open: Mutex::new(LruCache::new(KEPT)), opening: Mutex::new(()) }
+        Self { engine, open: Mutex::new(LruCache::new(KEPT)), opening: Default::default() }
     }
 
     /// The view of a ready product and a lease on its entry; `None` when it is not in the cache.
@@ -58,7 +63,7 @@ impl Views {
         if let Some(view) = self.kept(&lease) {
             return Ok(Some((view, lease)));
         }
-        let _one = self.opening.lock().expect("no code panics while it opens a view");
+        let _one = self.lane(key).lock().expect("no code panics while it opens a view");
         if let Some(view) = self.kept(&lease) {
             return Ok(Some((view, lease)));
         }
@@ -79,6 +84,11 @@ impl Views {
     /// Closes the view of an entry that left the cache.
     pub fn close(&self, key: &EntryKey) {
         self.kept_mut().pop(key);
+    }
+
+    fn lane(&self, key: &EntryKey) -> &Mutex<()> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
+        &self.opening[hash as usize % LANES]
     }
 
     fn kept(&self, lease: &Lease) -> Option<Arc<EntryView>> {

@@ -51,8 +51,7 @@ fn survives_a_kill_while(
 #[test]
 fn while_queued() {
     let product = Package::new("fragile", Pixels::Classes, 600);
-    let Some((stage, simulator, mount, _)) =
-        survives_a_kill_while(&["queued"], product, "queued = '1h'")
+    let Some((stage, simulator, mount, _)) = survives_a_kill_while(&["queued"], product, "queued = '1h'")
     else {
         return;
     };

@@ -191,7 +191,8 @@ async fn only_the_pin_can_be_set() {
     for (node, name) in [(&a, "user.clmsfs.state"), (&a, "user.other"), (&dataset, "user.clmsfs.pinned")] {
         assert_eq!(set(node, name, b"1"), Err(VfsError::ReadOnly));
     }
-    assert_eq!(mount.vfs.xattr(&a, "security.selinux"), Err(VfsError::NoAttribute));
+    assert_eq!(mount.vfs.xattr(&a, "user.other"), Err(VfsError::NoAttribute));
+    assert_eq!(mount.vfs.xattr(&a, "security.selinux"), Err(VfsError::NoSuchNamespace));
 }
 
 #[tokio::test(start_paused = true)]
