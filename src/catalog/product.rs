@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::clms::{FileId, PackagedFile};
 
 use super::dataset::Dataset;
 use super::names::ProductName;
+use super::stac::item_document;
 
 /// What a product is expected to hold, guessed before it is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,7 +102,6 @@ impl<'a> IdKey<'a> {
 const NONE: u32 = u32::MAX;
 const NO_SIZE: u64 = u64::MAX;
 
-#[derive(Clone, Copy)]
 struct Row {
     id: PackedId,
     name: Span,
@@ -110,6 +111,8 @@ struct Row {
     year: u32,
     resolution: u32,
     kind: Kind,
+    /// Length of the `item.json` that the product has while it is cold; 0 until somebody asks.
+    cold_item: AtomicU32,
 }
 
 /// The products of a dataset, sorted by name.
@@ -173,6 +176,7 @@ impl Products {
                 year: label(&draft.file.year),
                 resolution: label(&draft.file.resolution),
                 kind: draft.kind,
+                cold_item: AtomicU32::new(0),
             });
         }
         Some(Self { text: text.into(), rows: rows.into(), labels: labels.into() })
@@ -253,6 +257,17 @@ impl<'a> Product<'a> {
     /// `Geotiff`, `GDB` … as the service has it.
     pub fn format(&self) -> Option<&'a str> {
         self.dataset.products.label(self.row.format)
+    }
+
+    /// Length in bytes of the `item.json` that the product has while it is cold; made once, for every listing asks.
+    pub fn cold_item_size(&self) -> usize {
+        let known = self.row.cold_item.load(Relaxed);
+        if known != 0 {
+            return known as usize;
+        }
+        let size = item_document(*self, None).len();
+        self.row.cold_item.store(u32::try_from(size).unwrap_or(0), Relaxed);
+        size
     }
 
     /// The size the editors wrote down, in bytes; a hint, not a fact.

@@ -230,10 +230,20 @@ impl Engine {
         let root = self.inner.cache.staging_root();
         for entry in std::fs::read_dir(root).into_iter().flatten().filter_map(Result::ok) {
             let key = entry.file_name().to_str().and_then(|name| EntryKey::new(name).ok());
-            let owned = key.is_some_and(|key| self.inner.state().running.contains_key(&key));
-            // moved away first: a fetch that begins meanwhile makes a directory of its own
-            if !owned && let Err(error) = self.inner.cache.discard(&entry.path()) {
-                tracing::warn!(path = %entry.path().display(), %error, "failed to sweep staging");
+            let apart = {
+                // held while it is moved away: a fetch that begins meanwhile makes a directory of its own
+                let state = self.inner.state();
+                if key.is_some_and(|key| state.running.contains_key(&key)) {
+                    continue;
+                }
+                self.inner.cache.set_apart(&entry.path())
+            };
+            match apart {
+                Ok(Some(apart)) => apart.delete(),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(path = %entry.path().display(), %error, "failed to sweep staging");
+                }
             }
         }
     }

@@ -185,19 +185,41 @@ impl CacheDir {
     /// # Errors
     /// [`StoreError::Io`] when it cannot be moved; a failing deletion is left to the sweep at the next start.
     pub fn discard(&self, path: &Path) -> Result<(), StoreError> {
+        if let Some(apart) = self.set_apart(path)? {
+            apart.delete();
+        }
+        Ok(())
+    }
+
+    /// Makes `path` (a directory inside the cache) vanish at once; what it held is deleted later, which may take
+    /// long. `None` when there is nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when it cannot be moved.
+    pub fn set_apart(&self, path: &Path) -> Result<Option<Apart>, StoreError> {
         use std::sync::atomic::{AtomicU64, Ordering};
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let trash = self.staging_root().join(format!(".trash-{}-{number}", std::process::id()));
         match fs::rename(path, &trash) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => return Err(StoreError::Io { path: path.to_owned(), source }),
+            Ok(()) => Ok(Some(Apart(trash))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StoreError::Io { path: path.to_owned(), source }),
         }
-        if let Err(error) = fs::remove_dir_all(&trash) {
-            tracing::warn!(path = %trash.display(), %error, "a discarded directory is left for the next start");
+    }
+}
+
+/// A directory that was moved away to be deleted; if nobody does, the next start does.
+#[derive(Debug)]
+#[must_use = "it still takes room"]
+pub struct Apart(PathBuf);
+
+impl Apart {
+    /// Deletes it.
+    pub fn delete(self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "a discarded directory is left for the next start");
         }
-        Ok(())
     }
 }
 

@@ -63,7 +63,7 @@ impl Vfs {
         let key = entry_key(product);
         let lease = self.engine.inventory().peek(&key);
         let full = lease.and_then(|lease| self.kept_item(&key, lease.generation(), self.shown().serial));
-        full.map_or_else(|| item_document(product, None).len(), |bytes| bytes.len())
+        full.map_or_else(|| product.cold_item_size(), |bytes| bytes.len())
     }
 
     fn kept_item(&self, key: &EntryKey, generation: u64, serial: u64) -> Option<Arc<[u8]>> {
