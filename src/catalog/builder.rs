@@ -79,8 +79,14 @@ impl CatalogBuilder {
     }
 }
 
+/// The items of a record that are not offered.
+pub(super) fn hidden(record: &DatasetRecord) -> Vec<HiddenFile> {
+    sort_out(&record.files).1
+}
+
 /// An item that can be ordered, with its names.
 struct Offered<'a> {
+    position: usize,
     id: &'a FileId,
     file: &'a PackagedFile,
     raw_name: &'a str,
@@ -90,15 +96,17 @@ struct Offered<'a> {
 fn sort_out(files: &[PackagedFile]) -> (Vec<Offered<'_>>, Vec<HiddenFile>) {
     let mut offered: Vec<Offered<'_>> = Vec::new();
     let mut hidden = Vec::new();
-    for file in files {
+    for (position, file) in files.iter().enumerate() {
         let raw_name = raw_name(file).unwrap_or_default();
-        let mut hide =
-            |reason| hidden.push(HiddenFile { raw_name: raw_name.to_owned(), id: file.id.clone(), reason });
+        let mut hide = |reason| {
+            let (raw_name, id) = (raw_name.to_owned(), file.id.clone());
+            hidden.push(HiddenFile { raw_name, id, reason, position });
+        };
         match (&file.id, &file.path, &file.source) {
             (None, _, _) => hide(HiddenReason::NoId),
             (_, None, _) => hide(HiddenReason::NoPath),
             (_, _, None) => hide(HiddenReason::NoSource),
-            (Some(id), Some(_), Some(_)) => offered.push(Offered { id, file, raw_name }),
+            (Some(id), Some(_), Some(_)) => offered.push(Offered { position, id, file, raw_name }),
         }
     }
     // The same order whatever the order of the list.
@@ -110,6 +118,7 @@ fn sort_out(files: &[PackagedFile]) -> (Vec<Offered<'_>>, Vec<HiddenFile>) {
                 raw_name: later.raw_name.to_owned(),
                 id: Some(later.id.clone()),
                 reason: HiddenReason::SameId,
+                position: later.position,
             });
         }
         same

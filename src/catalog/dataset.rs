@@ -45,6 +45,8 @@ pub struct HiddenFile {
     pub id: Option<FileId>,
     /// Why it is hidden.
     pub reason: HiddenReason,
+    /// Its place among the record's files.
+    pub(super) position: usize,
 }
 
 /// A dataset that offers at least one product.

@@ -1,14 +1,17 @@
 //! The catalogue: immutable, shared in an `Arc`, quick to look things up in.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use crate::clms::{Client, DatasetRecord, DatasetUid, FileId};
 
-use super::builder::CatalogBuilder;
+use super::builder::{CatalogBuilder, hidden};
 use super::dataset::{Dataset, HiddenReason};
 use super::error::CatalogError;
 use super::product::{IdKey, Product};
 use super::records::RawRecords;
+use super::remarks::{keep_ready, with_reasons};
 
 /// A dataset of the service that is not in the tree, because it offers nothing that can be ordered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +49,7 @@ impl Catalog {
         let mut builder = CatalogBuilder::default();
         let mut raw = RawRecords::new();
         for record in records {
-            let text = super::stac::pretty(&record.raw);
+            let text = super::stac::pretty(&with_reasons(&record, &hidden(&record)));
             let number = raw.push(&text).map_err(|source| CatalogError::Io {
                 path: record.short_name.clone().into(),
                 verb: "compressed",
@@ -60,15 +63,26 @@ impl Catalog {
         Ok(builder.finish(raw, fetched))
     }
 
-    /// Fetches a new catalogue. `on_page` hears how many datasets came so far and how many there should be.
+    /// Fetches a new catalogue. What the service has withdrawn since `old` stays in it as long as `is_ready` finds it
+    /// in the cache. `on_page` hears how many datasets came so far and how many there should be.
     ///
     /// # Errors
     /// The failures of [`Client::catalogue`] and of [`Catalog::from_records`].
-    pub async fn refresh(client: &Client, on_page: impl FnMut(usize, usize)) -> Result<Self, CatalogError> {
-        let records = client.catalogue(on_page).await?;
+    pub async fn refresh(
+        client: &Client,
+        old: Arc<Self>,
+        is_ready: impl Fn(Product<'_>) -> bool + Send + 'static,
+        on_page: impl FnMut(usize, usize),
+    ) -> Result<Self, CatalogError> {
+        let mut records = client.catalogue(on_page).await?;
         // Compressing tens of MB takes a while.
-        let built = tokio::task::spawn_blocking(move || Self::from_records(records, Timestamp::now())).await;
-        built.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+        let built = tokio::task::spawn_blocking(move || {
+            if let Err(error) = keep_ready(&mut records, &old, &is_ready) {
+                tracing::warn!(%error, "what the service has withdrawn is not kept");
+            }
+            Self::from_records(records, Timestamp::now())
+        });
+        built.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
     /// A catalogue without datasets, for a mount that has not reached the service yet.

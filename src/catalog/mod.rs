@@ -12,6 +12,7 @@ mod names;
 mod period;
 mod product;
 mod records;
+mod remarks;
 mod search;
 mod snapshot;
 mod stac;

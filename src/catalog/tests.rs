@@ -37,8 +37,15 @@ fn dataset(id: &str, files: &[Value]) -> Value {
     })
 }
 
-fn catalog(records: Vec<Value>) -> Catalog {
-    let records = records.into_iter().map(|record| DatasetRecord::from_json(record).unwrap());
+fn records(values: Vec<Value>) -> Vec<DatasetRecord> {
+    values.into_iter().map(|value| DatasetRecord::from_json(value).unwrap()).collect()
+}
+
+fn catalog(values: Vec<Value>) -> Catalog {
+    of_records(records(values))
+}
+
+fn of_records(records: Vec<DatasetRecord>) -> Catalog {
     Catalog::from_records(records, "2026-11-22T09:00:00Z".parse().unwrap()).unwrap()
 }
 
@@ -105,6 +112,47 @@ fn placeholders_are_hidden_with_the_reason_and_empty_datasets_left_out() {
     );
     let left: Vec<_> = catalog.left_out().iter().map(|one| (one.name.as_str(), one.reason)).collect();
     assert_eq!(left, [("bare", None), ("egms", Some(HiddenReason::NoPath))]);
+    // The reasons stand where people look for the missing file.
+    let metadata: Value = serde_json::from_slice(&catalog.metadata_document(mixed).unwrap()).unwrap();
+    let items = metadata["downloadable_files"]["items"].as_array().unwrap();
+    let told: Vec<_> = items.iter().map(|item| item["clmsfs:hidden"].as_str()).collect();
+    let reason = |reason: HiddenReason| Some(reason.as_str());
+    assert_eq!(
+        told,
+        [
+            None,
+            reason(HiddenReason::NoPath),
+            reason(HiddenReason::NoSource),
+            reason(HiddenReason::NoId),
+            reason(HiddenReason::SameId)
+        ]
+    );
+}
+
+#[test]
+fn what_is_withdrawn_stays_while_it_is_ready() {
+    let old = catalog(vec![
+        dataset("partly", &[file(1, "stays"), file(2, "ready"), file(3, "cold")]),
+        dataset("wholly", &[file(4, "ready"), file(5, "cold")]),
+        dataset("cold", &[file(6, "cold")]),
+    ]);
+    let mut now = records(vec![dataset("partly", &[file(1, "stays")]), dataset("new", &[file(7, "new")])]);
+    let is_ready = |product: Product<'_>| product.name() == "ready";
+    super::remarks::keep_ready(&mut now, &old, &is_ready).unwrap();
+    let fresh = of_records(now);
+    let tree: Vec<_> =
+        fresh.datasets().iter().map(|dataset| (dataset.name().as_str(), names(dataset))).collect();
+    assert_eq!(tree, [("new", vec!["new"]), ("partly", vec!["ready", "stays"]), ("wholly", vec!["ready"])]);
+    // Once more: the marks are no obstacle, and what is evicted goes.
+    let mut now = records(vec![dataset("partly", &[file(1, "stays")])]);
+    super::remarks::keep_ready(&mut now, &fresh, &|product| product.dataset().name().as_str() == "wholly")
+        .unwrap();
+    let fresh = of_records(now);
+    assert_eq!(
+        fresh.datasets().iter().map(|dataset| dataset.name().as_str()).collect::<Vec<_>>(),
+        ["partly", "wholly"]
+    );
+    assert_eq!(names(fresh.dataset("partly").unwrap()), ["stays"]);
 }
 
 #[test]

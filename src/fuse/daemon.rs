@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Catalog, CatalogError, Product};
 use crate::clms::{Client, ClientOptions, ClmsError, Credentials, ServiceKey};
 use crate::config::{Resolved, Settings};
 use crate::control::registry::{self, Registration};
@@ -24,6 +24,7 @@ use crate::fetch::service::ChildConverter;
 use crate::store::StoreError;
 use crate::store::inventory::{Inventory, Limits};
 use crate::store::layout::CacheDir;
+use crate::vfs::tree::entry_key;
 use crate::vfs::{LiveFile, Vfs, VfsOptions};
 
 use super::adapter::Adapter;
@@ -298,7 +299,8 @@ async fn first_catalog(cache: &CacheDir, client: &Client, ttl: Duration) -> (Cat
         Err(error) if is_missing(&error) => {}
         Err(error) => tracing::warn!(%error, "the saved catalogue cannot be used; asking the service"),
     }
-    match tokio::time::timeout(FIRST_CATALOG, fetch_catalog(client, &path)).await {
+    let none = Arc::new(Catalog::empty());
+    match tokio::time::timeout(FIRST_CATALOG, fetch_catalog(client, &path, none, |_| false)).await {
         Ok(Ok(catalog)) => return (catalog, true),
         Ok(Err(error)) => tracing::warn!(%error, "the service gives no catalogue; mounting without one"),
         Err(_) => tracing::warn!("the service's catalogue takes long; mounting without one"),
@@ -311,8 +313,13 @@ fn is_missing(error: &CatalogError) -> bool {
     matches!(error, CatalogError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
-async fn fetch_catalog(client: &Client, path: &Path) -> Result<Catalog, CatalogError> {
-    let catalog = Catalog::refresh(client, |_, _| {}).await?;
+async fn fetch_catalog(
+    client: &Client,
+    path: &Path,
+    old: Arc<Catalog>,
+    is_ready: impl Fn(Product<'_>) -> bool + Send + 'static,
+) -> Result<Catalog, CatalogError> {
+    let catalog = Catalog::refresh(client, old, is_ready, |_, _| {}).await?;
     let path = path.to_owned();
     tokio::task::spawn_blocking(move || {
         catalog.save(&path)?;
@@ -334,7 +341,9 @@ async fn refresh_catalog(
     let mut after_failure = REFRESH_PAUSE;
     loop {
         tokio::time::sleep(pause).await;
-        match fetch_catalog(&client, &cache.catalog()).await {
+        let inventory = Arc::clone(vfs.engine().inventory());
+        let is_ready = move |product: Product<'_>| inventory.contains(&entry_key(product));
+        match fetch_catalog(&client, &cache.catalog(), vfs.catalog(), is_ready).await {
             Ok(catalog) => {
                 tracing::info!(
                     datasets = catalog.datasets().len(),

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cache_budget;
+mod catalogue;
 mod crash_resume;
 mod eagain;
 mod errors;
