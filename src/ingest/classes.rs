@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use gdal::raster::RasterBand;
 
 use super::dbf;
+use super::legend::Legends;
 use super::mosaic::Mosaic;
 use crate::store::entry::Class;
 
@@ -109,8 +110,10 @@ pub(super) fn category_names(band: &RasterBand) -> Vec<String> {
 
 /// The classes of a raster: those of all its tiles, because a tile's table lists only what occurs in it. From
 /// (first one that has names wins) attribute table, `.vat.dbf`, category names; colours from the same table, else
-/// the palette, else a `.clr` file. Sorted by value.
-pub(super) fn collect(mosaic: &Mosaic) -> Vec<Class> {
+/// the palette, else a `.clr` file. Where none of them has names, a legend that comes as a file of its own may: the
+/// one with the raster's name, else the package's for its `main` raster and for those with the legend's colours.
+/// Sorted by value.
+pub(super) fn collect(mosaic: &Mosaic, legends: &Legends, main: bool) -> Vec<Class> {
     let facts = &mosaic.facts;
     if facts.pixel.is_float() {
         return Vec::new();
@@ -142,6 +145,21 @@ pub(super) fn collect(mosaic: &Mosaic) -> Vec<Class> {
             classes.insert(value, Class { value, name: name.clone(), color: None });
         }
     }
+    if classes.values().all(|class| class.name.is_empty()) {
+        let mut legend = legends.of(&facts.name);
+        if legend.is_empty() {
+            legend = legends.of_package();
+            if !main && !has_colors(&facts.palette, &legend) {
+                legend.clear();
+            }
+        }
+        let possible =
+            |value: &i64| facts.pixel.integer_range().is_some_and(|(low, high)| (low..=high).contains(value));
+        for (value, named) in legend.into_iter().filter(|(value, _)| possible(value)) {
+            let class = classes.entry(value).or_insert_with(|| named.clone());
+            class.name = named.name;
+        }
+    }
     for class in classes.values_mut().filter(|class| class.color.is_none()) {
         class.color = usize::try_from(class.value)
             .ok()
@@ -153,6 +171,15 @@ pub(super) fn collect(mosaic: &Mosaic) -> Vec<Class> {
         classes = clr.into_iter().map(named).collect();
     }
     classes.into_values().take(MOST_CLASSES).collect()
+}
+
+/// True when a palette has the legend's colours, transparency aside.
+fn has_colors(palette: &[[u8; 4]], legend: &BTreeMap<i64, Class>) -> bool {
+    let of = |value: i64| usize::try_from(value).ok().and_then(|value| palette.get(value));
+    legend.values().all(|class| match (of(class.value), class.color) {
+        (Some(found), Some(wanted)) => found[..3] == wanted[..3],
+        (found, _) => found.is_some(),
+    })
 }
 
 /// The files beside rasters, by lower case name; each folder is listed once.

@@ -9,6 +9,7 @@ use super::error::{DiskContext, IngestError};
 use super::geotags::{self, Georeference};
 use super::grid::{self, Level};
 use super::job::{CodecChoice, Limits};
+use super::legend::Legends;
 use super::mosaic::Mosaic;
 use super::overview::Method;
 use super::pipeline::{self, Plan};
@@ -34,6 +35,8 @@ pub(super) struct Target<'a> {
     pub(super) name: &'a str,
     /// Where the preview is drawn, for the first raster.
     pub(super) preview: Option<&'a Path>,
+    /// The legends of the package.
+    pub(super) legends: &'a Legends,
     /// An existing directory for files that do not stay.
     pub(super) scratch: &'a Path,
     /// Bounds.
@@ -62,7 +65,7 @@ pub(super) fn convert(
     target: Target<'_>,
     progress: &mut dyn FnMut(Work),
 ) -> Result<RasterMeta, IngestError> {
-    let classes = classes::collect(mosaic);
+    let classes = classes::collect(mosaic, target.legends, target.preview.is_some());
     with_pixel!(mosaic.facts.pixel, T => convert_as::<T>(mosaic, target, classes, progress))
 }
 

@@ -1,6 +1,7 @@
 //! What can go wrong between a package and an entry; travels over the child's pipe as JSON.
 
 use std::io;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +110,14 @@ impl IngestError {
     /// True when the package's bytes are to blame and downloading it again may help.
     pub fn is_damaged_download(&self) -> bool {
         matches!(self, Self::NotAPackage { .. } | Self::Damaged { .. })
+    }
+
+    /// The same, with paths as they are in the package: nobody can look into the staging folder afterwards.
+    pub(super) fn within(mut self, unpacked: &Path) -> Self {
+        if let Self::Raster { reason, .. } = &mut self {
+            *reason = reason.replace(&format!("{}/", unpacked.display()), "");
+        }
+        self
     }
 
     pub(super) fn disk(action: impl Into<String>, error: &io::Error) -> Self {

@@ -5,7 +5,7 @@
 //!
 //! package.rs    the outer zip, unpacked with suspicion
 //! discover.rs   which files are rasters, which of them are tiles of one layer
-//! source.rs     one raster as GDAL sees it; crs.rs, classes.rs, dbf.rs: what it means
+//! source.rs     one raster as GDAL sees it; crs.rs, classes.rs, dbf.rs, legend.rs: what it means
 //! mosaic.rs     tiles on one grid
 //! convert.rs    one layer → one array: schedule.rs → pipeline.rs → encode.rs, pyramid.rs (overview.rs),
 //!               statistics.rs → sink.rs; raw_copy.rs where nothing needs to be encoded
@@ -37,6 +37,7 @@ mod error;
 mod geotags;
 mod grid;
 mod job;
+mod legend;
 mod mosaic;
 mod overview;
 mod package;
@@ -60,6 +61,7 @@ pub use job::{CodecChoice, IngestJob, IngestProgress, Ingested, Limits};
 use convert::{Target, Work};
 use discover::Layer;
 use error::DiskContext;
+use legend::Legends;
 use mosaic::Mosaic;
 
 /// Names an array must not have, because the entry has other files of that name.
@@ -71,6 +73,10 @@ const RESERVED: [&str; 3] = ["original", "preview.png", "zarr.json"];
 /// # Errors
 /// Any [`IngestError`] but those about the child. What was written so far is left for the caller to sweep.
 pub fn ingest(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Result<EntryMeta, IngestError> {
+    make_entry(job, progress).map_err(|error| error.within(&job.staging.join("unpacked")))
+}
+
+fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Result<EntryMeta, IngestError> {
     check(job)?;
     limit_gdal(&job.limits);
     let folder = |name: &str| {
@@ -112,6 +118,7 @@ pub fn ingest(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
         Work::Room(0) => {}
         Work::Room(bytes) => progress(IngestProgress::Room { bytes }),
     };
+    let legends = Legends::among(&files, &unpacked);
     let mut rasters = Vec::new();
     for ((layer, mosaic), name) in layers.iter().zip(&mosaics).zip(names(&job.product, &layers)) {
         let preview = entry.join("preview.png");
@@ -119,6 +126,7 @@ pub fn ingest(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
             entry: &entry,
             name: &name,
             preview: rasters.is_empty().then_some(preview.as_path()),
+            legends: &legends,
             scratch: &scratch,
             limits: &job.limits,
             codec: job.codec,

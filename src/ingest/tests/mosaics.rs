@@ -153,3 +153,30 @@ fn classes_of_all_tiles_come_together() {
         meta.rasters[0].classes.iter().map(|c| (c.value, c.name.as_str())).collect();
     assert_eq!(found, [(1, "x"), (2, "x"), (3, "1")]);
 }
+
+#[test]
+fn a_legend_of_the_package_names_its_classes() {
+    let shop = Workshop::new();
+    let raster = shop.path("in/landcover.tif");
+    Tiff::default().write(&raster, |x, _, _| (x % 3) as u8);
+    let quality = shop.path("in/landcover_conf.tif");
+    Tiff::default().write(&quality, |x, _, _| (x % 100) as u8);
+    let style = shop.path("in/style.qml");
+    let entry = |value: i32| {
+        format!("<paletteEntry value=\"{value}\" label=\"class {value}\" color=\"#0102{value:02x}\"/>")
+    };
+    let entries: String = [0, 1, 2, 300].map(entry).concat();
+    fs::write(&style, format!("<qgis><colorPalette>{entries}</colorPalette></qgis>")).unwrap();
+    let package = shop.zip(&[
+        ("p/Legend/style.qml", &style),
+        ("p/DATA/landcover.tif", &raster),
+        ("p/DATA/landcover_conf.tif", &quality),
+    ]);
+    let meta = shop.ingest(&package).unwrap();
+    let classes: Vec<_> =
+        meta.rasters[0].classes.iter().map(|c| (c.value, c.name.as_str(), c.color)).collect();
+    let expected = |value: i64, name| (value, name, Some([1, 2, value as u8, 255]));
+    assert_eq!(classes, [expected(0, "class 0"), expected(1, "class 1"), expected(2, "class 2")]);
+    assert!(meta.rasters[0].categorical);
+    assert!(meta.rasters[1].classes.is_empty(), "the legend of the classes is not that of their quality");
+}
