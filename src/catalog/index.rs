@@ -1,8 +1,10 @@
 //! The catalogue: immutable, shared in an `Arc`, quick to look things up in.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 
 use crate::clms::{Client, DatasetRecord, DatasetUid, FileId};
 
@@ -11,7 +13,7 @@ use super::dataset::{Dataset, HiddenReason};
 use super::error::CatalogError;
 use super::product::{IdKey, Product};
 use super::records::RawRecords;
-use super::remarks::{keep_ready, with_reasons};
+use super::remarks::{Withdrawn, with_reasons};
 
 /// A dataset of the service that is not in the tree, because it offers nothing that can be ordered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +39,31 @@ pub struct Catalog {
     fetched: Timestamp,
 }
 
+/// A catalogue in the making: takes records one after another and keeps little of each.
+#[derive(Default)]
+struct Gathering {
+    builder: CatalogBuilder,
+    raw: RawRecords,
+}
+
+impl Gathering {
+    fn add(&mut self, record: &DatasetRecord) -> Result<(), CatalogError> {
+        let text = super::stac::pretty(&with_reasons(record, &hidden(record)));
+        let failed =
+            |source| CatalogError::Io { path: record.short_name.clone().into(), verb: "compressed", source };
+        let number = self.raw.push(&text).map_err(failed)?;
+        self.builder.add(record, number);
+        Ok(())
+    }
+
+    fn finish(self, fetched: Timestamp) -> Result<Catalog, CatalogError> {
+        if self.raw.frames().is_empty() {
+            return Err(CatalogError::Empty);
+        }
+        Ok(self.builder.finish(self.raw, fetched))
+    }
+}
+
 impl Catalog {
     /// Builds a catalogue from the service's records, fetched at `fetched`.
     ///
@@ -46,25 +73,15 @@ impl Catalog {
         records: impl IntoIterator<Item = DatasetRecord>,
         fetched: Timestamp,
     ) -> Result<Self, CatalogError> {
-        let mut builder = CatalogBuilder::default();
-        let mut raw = RawRecords::new();
+        let mut gathering = Gathering::default();
         for record in records {
-            let text = super::stac::pretty(&with_reasons(&record, &hidden(&record)));
-            let number = raw.push(&text).map_err(|source| CatalogError::Io {
-                path: record.short_name.clone().into(),
-                verb: "compressed",
-                source,
-            })?;
-            builder.add(&record, number);
+            gathering.add(&record)?;
         }
-        if raw.frames().is_empty() {
-            return Err(CatalogError::Empty);
-        }
-        Ok(builder.finish(raw, fetched))
+        gathering.finish(fetched)
     }
 
     /// Fetches a new catalogue. What the service has withdrawn since `old` stays in it as long as `is_ready` finds it
-    /// in the cache. `on_page` hears how many datasets came so far and how many there should be.
+    /// in the cache.
     ///
     /// # Errors
     /// The failures of [`Client::catalogue`] and of [`Catalog::from_records`].
@@ -72,22 +89,33 @@ impl Catalog {
         client: &Client,
         old: Arc<Self>,
         is_ready: impl Fn(Product<'_>) -> bool + Send + 'static,
-        on_page: impl FnMut(usize, usize),
     ) -> Result<Self, CatalogError> {
-        let mut records = client.catalogue(on_page).await?;
+        let (sender, mut pages) = mpsc::channel::<Vec<DatasetRecord>>(2);
         // Compressing tens of MB takes a while.
-        let built = tokio::task::spawn_blocking(move || {
-            if let Err(error) = keep_ready(&mut records, &old, &is_ready) {
-                tracing::warn!(%error, "what the service has withdrawn is not kept");
+        let gathering = tokio::task::spawn_blocking(move || {
+            let mut gathering = Gathering::default();
+            let withdrawn = Withdrawn::new(&old, &is_ready);
+            let mut seen = HashSet::new();
+            while let Some(page) = pages.blocking_recv() {
+                for record in page {
+                    seen.insert(record.uid.clone());
+                    gathering.add(&withdrawn.added_to(record))?;
+                }
             }
-            Self::from_records(records, Timestamp::now())
+            for record in withdrawn.missing_from(&seen) {
+                gathering.add(&record)?;
+            }
+            gathering.finish(Timestamp::now())
         });
-        built.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+        let searched = client.catalogue(sender).await;
+        let built = gathering.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        searched?;
+        built
     }
 
     /// A catalogue without datasets, for a mount that has not reached the service yet.
     pub fn empty() -> Self {
-        Self::new(Vec::new(), Vec::new(), RawRecords::new(), Timestamp::UNIX_EPOCH)
+        Self::new(Vec::new(), Vec::new(), RawRecords::default(), Timestamp::UNIX_EPOCH)
     }
 
     /// `datasets` sorted by name, names unique.

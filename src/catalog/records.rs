@@ -35,12 +35,14 @@ enum Bytes {
     Disk(File),
 }
 
-impl RawRecords {
+impl Default for RawRecords {
     /// No records, in memory.
-    pub(super) fn new() -> Self {
+    fn default() -> Self {
         Self { frames: Vec::new(), bytes: Bytes::Memory(Vec::new()) }
     }
+}
 
+impl RawRecords {
     /// Records in an open snapshot.
     pub(super) fn on_disk(file: File, frames: Vec<Frame>) -> Self {
         Self { frames, bytes: Bytes::Disk(file) }

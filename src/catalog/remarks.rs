@@ -2,13 +2,13 @@
 //!
 //! Everything we add to a record has a name that begins with `clmsfs:`; the rest stays as the service gave it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
 use crate::clms::{DatasetRecord, DatasetUid, FileId};
 
-use super::dataset::HiddenFile;
+use super::dataset::{Dataset, HiddenFile};
 use super::index::Catalog;
 use super::product::Product;
 
@@ -32,59 +32,68 @@ pub(super) fn with_reasons(record: &DatasetRecord, hidden: &[HiddenFile]) -> Val
     raw
 }
 
-/// Adds to the fresh `records` what the service has withdrawn since `old` and `is_ready` still finds in the cache:
-/// whoever works with a product keeps it until it is evicted.
-///
-/// # Errors
-/// When a record of `old` cannot be read any more.
-pub(super) fn keep_ready(
-    records: &mut Vec<DatasetRecord>,
-    old: &Catalog,
-    is_ready: &dyn Fn(Product<'_>) -> bool,
-) -> std::io::Result<()> {
-    let positions: HashMap<DatasetUid, usize> =
-        records.iter().enumerate().map(|(position, record)| (record.uid.clone(), position)).collect();
-    for dataset in old.datasets() {
-        let fresh = positions.get(dataset.uid()).copied();
-        let offered: Vec<&FileId> = fresh.map_or(Vec::new(), |position| {
-            records[position].files.iter().filter_map(|file| file.id.as_ref()).collect()
-        });
-        let kept: Vec<FileId> = dataset
-            .products()
-            .filter(|product| is_ready(*product))
-            .map(|product| product.file_id())
-            .filter(|id| !offered.contains(&id))
-            .collect();
-        if kept.is_empty() {
-            continue;
-        }
-        let text = old.metadata_document(dataset)?;
-        let mut raw: Value = serde_json::from_slice(&text)?;
-        retain_items(&mut raw, &kept);
-        let raw = match fresh {
-            None => {
+/// What the service offered once and the cache still has: whoever works with a product keeps it until it is evicted.
+pub(super) struct Withdrawn<'a> {
+    old: &'a Catalog,
+    /// The datasets with ready products, and these.
+    ready: HashMap<&'a DatasetUid, (&'a Dataset, Vec<FileId>)>,
+}
+
+impl<'a> Withdrawn<'a> {
+    /// Looks which products of `old` are ready.
+    pub(super) fn new(old: &'a Catalog, is_ready: &dyn Fn(Product<'_>) -> bool) -> Self {
+        let of = |dataset: &'a Dataset| -> Vec<FileId> {
+            dataset.products().filter(|product| is_ready(*product)).map(|product| product.file_id()).collect()
+        };
+        let ready = old.datasets().iter().map(|dataset| (dataset.uid(), (dataset, of(dataset))));
+        Self { old, ready: ready.filter(|(_, (_, files))| !files.is_empty()).collect() }
+    }
+
+    /// A fresh record, with the items that it has no more and that are ready.
+    pub(super) fn added_to(&self, record: DatasetRecord) -> DatasetRecord {
+        let Some((dataset, ready)) = self.ready.get(&record.uid) else { return record };
+        let offered: HashSet<&FileId> = record.files.iter().filter_map(|file| file.id.as_ref()).collect();
+        let gone: Vec<&FileId> = ready.iter().filter(|id| !offered.contains(id)).collect();
+        let Some(mut of_old) = self.record(dataset, &gone) else { return record };
+        let mut raw = record.raw.clone();
+        list_mut(&mut raw).extend(items_mut(&mut of_old).into_iter().flatten().map(|item| {
+            item.insert(WITHDRAWN.to_owned(), json!(true));
+            Value::Object(item.clone())
+        }));
+        DatasetRecord::from_json(raw).unwrap_or(record)
+    }
+
+    /// The records of the datasets that are not among the `fresh` ones, with the items that are ready.
+    pub(super) fn missing_from(&self, fresh: &HashSet<DatasetUid>) -> Vec<DatasetRecord> {
+        let missing = self.ready.iter().filter(|(uid, _)| !fresh.contains(uid));
+        missing
+            .filter_map(|(_, (dataset, ready))| {
+                let mut raw = self.record(dataset, &ready.iter().collect::<Vec<_>>())?;
                 raw[WITHDRAWN] = json!(true);
-                raw
-            }
-            Some(position) => {
-                let mut whole = records[position].raw.clone();
-                let withdrawn = items_mut(&mut raw).into_iter().flatten().map(|item| {
-                    item.insert(WITHDRAWN.to_owned(), json!(true));
-                    Value::Object(item.clone())
-                });
-                let withdrawn: Vec<Value> = withdrawn.collect();
-                list_mut(&mut whole).extend(withdrawn);
-                whole
+                DatasetRecord::from_json(raw).ok()
+            })
+            .collect()
+    }
+
+    /// The old record of a dataset with these items only; `None` without any.
+    fn record(&self, dataset: &Dataset, items: &[&FileId]) -> Option<Value> {
+        if items.is_empty() {
+            return None;
+        }
+        let text = self.old.metadata_document(dataset).and_then(|text| Ok(serde_json::from_slice(&text)?));
+        let mut raw: Value = match text {
+            Ok(raw) => raw,
+            Err(error) => {
+                tracing::warn!(dataset = %dataset.name(), %error, "what the service has withdrawn of it is not kept");
+                return None;
             }
         };
-        let Ok(record) = DatasetRecord::from_json(raw) else { continue };
-        tracing::info!(dataset = %dataset.name(), products = kept.len(), "withdrawn by the service, kept while it is in the cache");
-        match fresh {
-            None => records.push(record),
-            Some(position) => records[position] = record,
-        }
+        tracing::info!(dataset = %dataset.name(), products = items.len(), "withdrawn, kept while it is in the cache");
+        list_mut(&mut raw).retain(|item| {
+            item.get("@id").and_then(FileId::from_json).is_some_and(|id| items.contains(&&id))
+        });
+        Some(raw)
     }
-    Ok(())
 }
 
 /// The list of items of a record; made when it is not there.
@@ -104,9 +113,4 @@ fn list_mut(raw: &mut Value) -> &mut Vec<Value> {
 fn items_mut(raw: &mut Value) -> Option<impl Iterator<Item = &mut Map<String, Value>>> {
     let items = raw.get_mut("downloadable_files")?.get_mut("items")?.as_array_mut()?;
     Some(items.iter_mut().filter_map(Value::as_object_mut))
-}
-
-fn retain_items(raw: &mut Value, ids: &[FileId]) {
-    list_mut(raw)
-        .retain(|item| item.get("@id").and_then(FileId::from_json).is_some_and(|id| ids.contains(&id)));
 }

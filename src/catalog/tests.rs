@@ -136,18 +136,21 @@ fn what_is_withdrawn_stays_while_it_is_ready() {
         dataset("wholly", &[file(4, "ready"), file(5, "cold")]),
         dataset("cold", &[file(6, "cold")]),
     ]);
-    let mut now = records(vec![dataset("partly", &[file(1, "stays")]), dataset("new", &[file(7, "new")])]);
-    let is_ready = |product: Product<'_>| product.name() == "ready";
-    super::remarks::keep_ready(&mut now, &old, &is_ready).unwrap();
-    let fresh = of_records(now);
+    let with_withdrawn = |old: &Catalog, now: Vec<Value>, is_ready: &dyn Fn(Product<'_>) -> bool| {
+        let withdrawn = super::remarks::Withdrawn::new(old, is_ready);
+        let now = records(now);
+        let seen = now.iter().map(|record| record.uid.clone()).collect();
+        let kept = now.into_iter().map(|record| withdrawn.added_to(record));
+        of_records(kept.chain(withdrawn.missing_from(&seen)).collect())
+    };
+    let now = vec![dataset("partly", &[file(1, "stays")]), dataset("new", &[file(7, "new")])];
+    let fresh = with_withdrawn(&old, now, &|product| product.name() == "ready");
     let tree: Vec<_> =
         fresh.datasets().iter().map(|dataset| (dataset.name().as_str(), names(dataset))).collect();
     assert_eq!(tree, [("new", vec!["new"]), ("partly", vec!["ready", "stays"]), ("wholly", vec!["ready"])]);
     // Once more: the marks are no obstacle, and what is evicted goes.
-    let mut now = records(vec![dataset("partly", &[file(1, "stays")])]);
-    super::remarks::keep_ready(&mut now, &fresh, &|product| product.dataset().name().as_str() == "wholly")
-        .unwrap();
-    let fresh = of_records(now);
+    let now = vec![dataset("partly", &[file(1, "stays")])];
+    let fresh = with_withdrawn(&fresh, now, &|product| product.dataset().name().as_str() == "wholly");
     assert_eq!(
         fresh.datasets().iter().map(|dataset| dataset.name().as_str()).collect::<Vec<_>>(),
         ["partly", "wholly"]

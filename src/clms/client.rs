@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use reqwest::header::ACCEPT;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use super::address::ApiAddress;
 use super::clock::ServiceClock;
@@ -162,23 +163,20 @@ impl Client {
         self.transport.clock.offset()
     }
 
-    /// All datasets, without a token. `on_page` hears how many came so far and how many there should be.
+    /// All datasets, without a token: sent to `pages` one page after another, because together their records take
+    /// gigabytes of memory when there are many. Ends early, without an error, when nobody takes them any more.
     ///
     /// A few broken items are left out with a warning; a search that ends before it is complete is an error,
     /// so that a catalogue never shrinks by accident.
     ///
     /// # Errors
     /// [`ClmsError::BadAnswer`] for an endless or incomplete search, or the failures of any request.
-    pub async fn catalogue(
-        &self,
-        mut on_page: impl FnMut(usize, usize),
-    ) -> Result<Vec<DatasetRecord>, ClmsError> {
+    pub async fn catalogue(&self, pages: mpsc::Sender<Vec<DatasetRecord>>) -> Result<(), ClmsError> {
         let size = PAGE_SIZE.to_string();
         let mut url = self.api.service(
             "@search",
             &[("portal_type", "DataSet"), ("fullobjects", "1"), ("b_size", &size), ("b_start", "0")],
         );
-        let mut records = Vec::new();
         let mut seen_pages = HashSet::new();
         let mut seen_datasets = HashSet::new();
         let (mut items_seen, mut broken, mut repeated) = (0usize, 0usize, 0usize);
@@ -192,6 +190,7 @@ impl Client {
             let total = wire::whole_number(page.get("items_total"))
                 .map_or(items_seen + items.len(), |total| total as usize);
             let had_items = !items.is_empty();
+            let mut records = Vec::with_capacity(items.len());
             for item in items {
                 items_seen += 1;
                 match DatasetRecord::from_json(item) {
@@ -203,7 +202,9 @@ impl Client {
                     }
                 }
             }
-            on_page(records.len(), total);
+            if pages.send(records).await.is_err() {
+                return Ok(());
+            }
             let next = page.get("batching").and_then(|batching| batching.get("next")).and_then(Value::as_str);
             let incomplete = |why: &str| {
                 let what = format!("{why} after {items_seen} of {total} datasets");
@@ -231,11 +232,11 @@ impl Client {
             tracing::warn!(
                 broken,
                 repeated,
-                kept = records.len(),
+                kept = seen_datasets.len(),
                 "the catalogue holds items that cannot be used"
             );
         }
-        Ok(records)
+        Ok(())
     }
 
     /// Orders one pre-packaged file.

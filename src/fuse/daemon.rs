@@ -319,7 +319,7 @@ async fn fetch_catalog(
     old: Arc<Catalog>,
     is_ready: impl Fn(Product<'_>) -> bool + Send + 'static,
 ) -> Result<Catalog, CatalogError> {
-    let catalog = Catalog::refresh(client, old, is_ready, |_, _| {}).await?;
+    let catalog = Catalog::refresh(client, old, is_ready).await?;
     let path = path.to_owned();
     tokio::task::spawn_blocking(move || {
         catalog.save(&path)?;

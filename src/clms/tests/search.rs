@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use tokio::sync::mpsc;
+
 use crate::clms::{ClmsError, DatasetRecord};
 
 fn dataset(number: usize) -> Value {
@@ -28,19 +30,29 @@ fn page(seen: &Seen, total: usize, size: usize, prefix: &str) -> Value {
 }
 
 async fn crawl(server: &Server) -> Result<Vec<DatasetRecord>, ClmsError> {
-    server.client(None).catalogue(|_, _| ()).await
+    all(&server.client(None)).await
+}
+
+async fn all(client: &Client) -> Result<Vec<DatasetRecord>, ClmsError> {
+    let (sender, mut pages) = mpsc::channel(1);
+    let mut records = Vec::new();
+    let gather = async {
+        while let Some(page) = pages.recv().await {
+            records.extend(page);
+        }
+    };
+    let (searched, ()) = tokio::join!(client.catalogue(sender), gather);
+    searched.map(|()| records)
 }
 
 #[tokio::test]
 async fn all_pages_come_from_our_address_without_a_token() {
     let server =
         Server::start(|_, seen| answer(200, &page(seen, 25, 10, "http://inner.invalid:1/++api++/"))).await;
-    let mut told = Vec::new();
-    let client = server.client_with_key();
-    let records = client.catalogue(|done, total| told.push((done, total))).await.unwrap();
+    let records = all(&server.client_with_key()).await.unwrap();
     assert_eq!(records.len(), 25);
     assert_eq!(records[24].short_name, "dataset-24");
-    assert_eq!(told, [(10, 25), (20, 25), (25, 25)]);
+    assert_eq!(server.seen().len(), 3);
     for seen in server.seen() {
         assert_eq!(seen.path, "/api/@search");
         assert_eq!(seen.header("authorization"), None);
@@ -125,7 +137,7 @@ async fn an_answer_cut_on_the_way_is_asked_for_again() {
     )
     .await;
     let api = Url::parse(&format!("http://{address}/api")).unwrap();
-    let error = client(api, None).catalogue(|_, _| ()).await.unwrap_err();
+    let error = all(&client(api, None)).await.unwrap_err();
     assert!(matches!(error, ClmsError::Unreachable { .. }), "{error}");
     assert_eq!(*count.lock().unwrap(), 3);
 }
@@ -140,7 +152,7 @@ async fn silence_ends() {
         options.timeouts.head = Duration::from_millis(100);
         options.timeouts.body = Duration::from_millis(100);
         options.retry.attempts = 1;
-        let error = Client::new(options).unwrap().catalogue(|_, _| ()).await.unwrap_err();
+        let error = all(&Client::new(options).unwrap()).await.unwrap_err();
         assert!(matches!(error, ClmsError::Unreachable { .. }), "{error}");
     }
 }
@@ -153,7 +165,7 @@ async fn a_body_without_end_is_cut() {
     )
     .await;
     let api = Url::parse(&format!("http://{address}/api")).unwrap();
-    let error = client(api, None).catalogue(|_, _| ()).await.unwrap_err();
+    let error = all(&client(api, None)).await.unwrap_err();
     assert!(error.to_string().contains("larger than"), "{error}");
 }
 
@@ -234,7 +246,7 @@ async fn no_service_at_all_is_unreachable() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let api = Url::parse(&format!("http://{address}/api")).unwrap();
-    let error = client(api, None).catalogue(|_, _| ()).await.unwrap_err();
+    let error = all(&client(api, None)).await.unwrap_err();
     assert!(error.is_transient(), "{error}");
     assert!(error.to_string().contains("127.0.0.1"), "{error}");
 }
@@ -249,7 +261,7 @@ async fn calls_can_be_dropped_in_the_middle() {
     })
     .await;
     let client = server.client(None);
-    drop(client.catalogue(|_, _| ()));
+    drop(all(&client));
     assert_eq!(count.load(Ordering::SeqCst), 0);
-    assert_eq!(client.catalogue(|_, _| ()).await.unwrap().len(), 1);
+    assert_eq!(all(&client).await.unwrap().len(), 1);
 }
