@@ -9,6 +9,7 @@ use crate::clms::{FileId, PackagedFile};
 use super::dataset::Dataset;
 use super::names::ProductName;
 use super::stac::item_document;
+use crate::store::vector::VectorFormat;
 
 /// What a product is expected to hold, guessed before it is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,6 +69,24 @@ impl Kind {
         } else {
             Self::Unknown
         }
+    }
+}
+
+/// Formats of vector data that words name; `None` when they name none, no format at all when they name one that is
+/// not served.
+fn vector_formats(words: &str) -> Option<&'static [VectorFormat]> {
+    let words = words.to_ascii_lowercase();
+    let has = |list: &[&str]| list.iter().any(|word| words.contains(word));
+    if has(&["gpkg", "geopackage"]) {
+        Some(&[VectorFormat::GeoPackage])
+    } else if has(&["gdb"]) {
+        Some(&[VectorFormat::FileGdb])
+    } else if has(&["shape", "shp"]) {
+        Some(&[VectorFormat::Shapefile])
+    } else if has(&["geojson", "gml", "sqlite"]) {
+        Some(&[])
+    } else {
+        None
     }
 }
 
@@ -252,6 +271,20 @@ impl<'a> Product<'a> {
     /// What it is expected to hold.
     pub fn kind(&self) -> Kind {
         self.row.kind
+    }
+
+    /// Formats of vector data it may hold, as far as the record tells. Where nothing tells what it holds, it may be
+    /// a GeoPackage as well as a raster: that is how most vector data is delivered.
+    pub fn expected_vectors(&self) -> &'static [VectorFormat] {
+        match self.kind() {
+            Kind::Raster | Kind::Netcdf => &[],
+            Kind::Unknown => &[VectorFormat::GeoPackage],
+            Kind::Vector => self
+                .format()
+                .and_then(vector_formats)
+                .or_else(|| vector_formats(self.raw_name()))
+                .unwrap_or(&VectorFormat::ALL),
+        }
     }
 
     /// `Geotiff`, `GDB` … as the service has it.

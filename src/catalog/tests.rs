@@ -389,7 +389,7 @@ fn an_item_without_place_and_time_is_still_an_item() {
     assert_eq!(item["geometry"], Value::Null);
     assert!(item.get("bbox").is_none());
     assert_eq!(item["properties"]["datetime"], "2020-06-13T10:00:00Z");
-    assert_eq!(item["assets"], json!({}), "a file geodatabase is not served");
+    assert_eq!(item["assets"]["gdb"]["href"], "./x_fgdb.gdb");
     let collection = parse(&collection_document(&catalog.datasets()[0]));
     assert_eq!(collection["description"], "d");
     assert_eq!(collection["extent"]["spatial"]["bbox"], json!([[-180.0, -90.0, 180.0, 90.0]]));
@@ -440,7 +440,8 @@ pub(super) fn entry() -> EntryMeta {
         format: ENTRY_FORMAT,
         product: "raster".to_owned(),
         rasters: vec![raster("raster"), raster("confidence #2")],
-        originals: vec![SideFile { path: "Legend/a b.qml".to_owned(), size: 12 }],
+        vectors: Vec::new(),
+        originals: vec![SideFile { path: "Legend/a b.qml".to_owned(), size: 12, sha256: None }],
     }
 }
 
@@ -493,13 +494,13 @@ fn a_product_that_is_not_served_has_no_data_and_says_why() {
     let mut netcdf = file(2, "temperature");
     netcdf["format"] = json!("Netcdf");
     let mut vector = file(1, "outlines");
-    vector["format"] = json!("GDB");
+    vector["format"] = json!("Geojson");
     let catalog = catalog(vec![dataset("d", &[vector, netcdf, file(3, "raster")])]);
     for (product, word) in [("d/outlines", "vector"), ("d/temperature", "netCDF")] {
         let item = parse(&item_document(catalog.find(product).unwrap(), None));
         assert_eq!(item["assets"], json!({}), "{product}");
         let why = item["properties"]["description"].as_str().unwrap();
-        assert!(why.contains(word) && why.contains("rasters"), "{why}");
+        assert!(why.contains(word) && why.contains("serves"), "{why}");
     }
     let item = parse(&item_document(catalog.find("d/raster").unwrap(), None));
     assert!(item["properties"].get("description").is_none());

@@ -250,7 +250,7 @@ async fn post_fetch(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Resp
     blocking(move || {
         for_each(&mounted, &ids, |vfs, product| {
             if !is_served(product) {
-                return Err("vector and netCDF products are not served by this release".to_owned());
+                return Err("data of this format is not served by this release: see its item.json".to_owned());
             }
             let target = target(product);
             let result = vfs.engine().request(&target, uid, true);
@@ -382,9 +382,7 @@ async fn post_verify(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Res
             };
             let proof = verify::full(lease.directory(), |_| std::ops::ControlFlow::Continue(()));
             let result = match proof {
-                Ok(proof) => {
-                    Ok(format!("{} chunks proven, {} missing (fill value)", proof.tiles, proof.missing))
-                }
+                Ok(proof) => Ok(proven(&proof)),
                 Err(error) if error.is_damage() => {
                     engine.inventory().quarantine(&lease);
                     Err(format!("{error}; removed, it will be fetched again"))
@@ -396,6 +394,22 @@ async fn post_verify(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Res
         Ok(Json(outcomes).into_response())
     })
     .await
+}
+
+/// A proof in words.
+fn proven(proof: &verify::Proof) -> String {
+    let mut words = Vec::new();
+    if proof.tiles + proof.missing > 0 {
+        words.push(format!("{} chunks proven, {} missing (fill value)", proof.tiles, proof.missing));
+    }
+    if proof.files > 0 {
+        words.push(format!("{} side files proven", proof.files));
+    }
+    if proof.files_without_checksum > 0 {
+        let files = proof.files_without_checksum;
+        words.push(format!("{files} side files have their size (an earlier release took no checksums)"));
+    }
+    words.join(", ")
 }
 
 async fn post_stop(State(mounted): Shared) -> &'static str {

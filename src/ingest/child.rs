@@ -112,7 +112,7 @@ pub async fn run_with(
         .await
         .map_err(|error| died(format!("left an entry that cannot be checked: {error}")))?
         .map_err(|error| died(format!("left an entry that is not to be trusted: {error}")))?;
-    if meta.product != job.product || meta.rasters.is_empty() {
+    if meta.product != job.product || (meta.rasters.is_empty() && meta.vectors.is_empty()) {
         return Err(died("described another product than it was given".to_owned()));
     }
     Ok(Ingested { entry, meta })
@@ -292,14 +292,22 @@ fn read_job() -> io::Result<IngestJob> {
     Ok(serde_json::from_slice(&line)?)
 }
 
-/// GDAL gets exactly one driver: whatever a file claims to be, nothing else can open it.
+/// GDAL gets exactly the drivers of what is served: whatever a file claims to be, nothing else can open it.
 fn register_drivers() {
     unsafe extern "C" {
         fn GDALRegister_GTiff();
+        fn RegisterOGRGeoPackage();
+        fn RegisterOGROpenFileGDB();
+        fn RegisterOGRShape();
     }
     gdal::DriverManager::prevent_auto_registration();
-    // SAFETY: a function of libgdal without arguments, meant to be called once at the start.
-    unsafe { GDALRegister_GTiff() };
+    // SAFETY: functions of libgdal without arguments, meant to be called once at the start.
+    unsafe {
+        GDALRegister_GTiff();
+        RegisterOGRGeoPackage();
+        RegisterOGROpenFileGDB();
+        RegisterOGRShape();
+    }
 }
 
 /// Hands on the parent's grants of room, one byte each, and ends the process as soon as the parent's end of

@@ -41,8 +41,10 @@ pub enum IngestError {
         /// What the reader said.
         reason: String,
     },
-    /// Nothing in the package is a raster that can be served.
-    #[error("the package holds no raster: found {found}")]
+    /// Nothing in the package is geodata that can be served.
+    #[error(
+        "the package holds no raster (GeoTIFF) and no vector data (GeoPackage, file geodatabase, shapefile): found {found}"
+    )]
     NoRaster {
         /// What was found instead.
         found: String,
@@ -69,6 +71,14 @@ pub enum IngestError {
         /// Path of the tile inside the package.
         name: String,
         /// In what it differs from the first tile.
+        reason: String,
+    },
+    /// Vector data that is not what its name says, or that cannot be served.
+    #[error("cannot read vector data '{name}': {reason}")]
+    Vector {
+        /// Path of the file inside the package.
+        name: String,
+        /// What is wrong with it.
         reason: String,
     },
     /// The disk refused: full, read-only, permission.

@@ -96,11 +96,11 @@ pub enum IngestProgress {
         /// Bytes to write.
         total: u64,
     },
-    /// Converting; bytes of pixels.
+    /// Converting; bytes of pixels, and of files that stay as they are.
     Converting {
-        /// Bytes of pixels converted.
+        /// Bytes converted, or read for their checksum.
         done: u64,
-        /// Bytes of pixels of all rasters.
+        /// Bytes of the pixels of all rasters and of all other files.
         total: u64,
     },
     /// So many bytes are about to be written below the staging directory. The conversion waits until the one

@@ -10,6 +10,7 @@
 //! convert.rs    one layer → one array: schedule.rs → pipeline.rs → encode.rs, pyramid.rs (overview.rs),
 //!               statistics.rs → sink.rs; raw_copy.rs where nothing needs to be encoded
 //! consume.rs    what is used up is given back to the disk, where room is tight
+//! vector.rs     vector data: found, checked, described; wal.rs: GeoPackages that could not be read otherwise
 //! assemble.rs   the raster file: tiff.rs + geotags.rs in front, shard.rs at the end; preview.rs
 //! ```
 //!
@@ -18,10 +19,12 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde_json::Value;
 
+use crate::store::checksum::Checksum;
 use crate::store::entry::{ENTRY_FORMAT, EntryMeta, SideFile};
 
 mod assemble;
@@ -53,6 +56,8 @@ mod sink;
 mod source;
 mod statistics;
 mod tiff;
+mod vector;
+mod wal;
 
 pub use child::{CHILD_VERB, ChildProgram, child_main, run, run_with};
 pub use error::IngestError;
@@ -90,7 +95,7 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
     let unpacked = folder("unpacked")?;
     let scratch = folder("scratch")?;
     let entry = folder("entry")?;
-    let files = package::unpack(
+    let mut files = package::unpack(
         &job.package,
         &unpacked,
         &scratch.join("inner.zip"),
@@ -99,16 +104,20 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
         progress,
     )?;
     let layers = discover::layers(&files);
-    if layers.is_empty() {
+    let mut vectors = vector::find(&files);
+    if layers.is_empty() && vectors.is_empty() {
         return Err(IngestError::NoRaster { found: summary(&files) });
     }
+    vector::prepare(&mut vectors, &mut files, &unpacked, progress)?;
     let mut laid_out = layers
         .into_iter()
         .map(|layer| lay_out(&layer, &unpacked).map(|mosaic| (layer, mosaic)))
         .collect::<Result<Vec<_>, _>>()?;
     laid_out.sort_by_cached_key(|(layer, mosaic)| layer.rank(mosaic.source_pixels()));
     let (layers, mosaics): (Vec<Layer>, Vec<Mosaic>) = laid_out.into_iter().unzip();
-    let total: u64 = mosaics.iter().map(Mosaic::pixel_bytes).sum();
+    let kept = kept(&files, &layers, &unpacked)?;
+    let kept_bytes: u64 = kept.iter().map(|file| file.size).sum();
+    let total = mosaics.iter().map(Mosaic::pixel_bytes).sum::<u64>() + kept_bytes;
     let mut done = 0;
     let mut tell = |work: Work| match work {
         Work::Done(bytes) => {
@@ -138,8 +147,9 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
             fs::remove_file(unpacked.join(file)).disk(|| format!("delete the unpacked '{file}'"))?;
         }
     }
-    let originals = keep_originals(&files, &layers, &unpacked, &entry.join("original"))?;
-    let meta = EntryMeta { format: ENTRY_FORMAT, product: job.product.clone(), rasters, originals };
+    let originals = keep_originals(kept, &unpacked, &entry.join("original"), &mut tell)?;
+    vector::sort(&mut vectors, &originals);
+    let meta = EntryMeta { format: ENTRY_FORMAT, product: job.product.clone(), rasters, vectors, originals };
     let document = shard::group_document(&meta)
         .map_err(|error| IngestError::Job { reason: format!("the entry cannot be described: {error}") })?;
     write_document(&entry.join("zarr.json"), &document)?;
@@ -206,28 +216,39 @@ fn names(product: &str, layers: &[Layer]) -> Vec<String> {
     names
 }
 
-/// Moves every file that did not become a raster below `original/`.
+/// The files that do not become rasters, with their sizes.
+fn kept(files: &[String], layers: &[Layer], unpacked: &Path) -> Result<Vec<SideFile>, IngestError> {
+    let used: BTreeSet<&String> = layers.iter().flat_map(|layer| &layer.files).collect();
+    let kept = files.iter().filter(|path| !used.contains(path)).map(|path| {
+        let size = fs::metadata(unpacked.join(path)).disk(|| format!("look at '{path}'"))?.len();
+        Ok(SideFile { path: path.clone(), size, sha256: None })
+    });
+    kept.collect()
+}
+
+/// Moves files below `original/`, synced, and takes their checksums.
 fn keep_originals(
-    files: &[String],
-    layers: &[Layer],
+    mut kept: Vec<SideFile>,
     unpacked: &Path,
     originals: &Path,
+    tell: &mut dyn FnMut(Work),
 ) -> Result<Vec<SideFile>, IngestError> {
-    let used: BTreeSet<&String> = layers.iter().flat_map(|layer| &layer.files).collect();
     fs::create_dir(originals).disk(|| "create 'original'".to_owned())?;
-    let mut kept = Vec::new();
-    for path in files.iter().filter(|path| !used.contains(path)) {
-        let (from, to) = (unpacked.join(path), originals.join(path));
-        let keep = || {
+    for side in &mut kept {
+        let (from, to) = (unpacked.join(&side.path), originals.join(&side.path));
+        let mut keep = || {
             if let Some(folder) = to.parent() {
                 fs::create_dir_all(folder)?;
             }
             fs::rename(&from, &to)?;
-            File::open(&to)?.sync_all()?;
-            fs::metadata(&to)
+            let file = File::open(&to)?;
+            side.sha256 = Checksum::of(&file, |bytes| {
+                tell(Work::Done(bytes));
+                ControlFlow::Continue(())
+            })?;
+            file.sync_all()
         };
-        let size = keep().disk(|| format!("keep '{path}'"))?.len();
-        kept.push(SideFile { path: path.clone(), size });
+        keep().disk(|| format!("keep '{}'", side.path))?;
     }
     Ok(kept)
 }
@@ -274,8 +295,7 @@ fn summary(files: &[String]) -> String {
     kinds.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let listed: Vec<String> =
         kinds.iter().take(6).map(|(kind, number)| format!("{number} × {kind}")).collect();
-    let example =
-        files.iter().find(|path| path.ends_with(".gpkg") || path.ends_with(".nc")).or(files.first());
+    let example = files.iter().find(|path| path.ends_with(".nc")).or(files.first());
     format!("{} (e.g. '{}')", listed.join(", "), example.map_or("", String::as_str))
 }
 

@@ -8,12 +8,15 @@
 //! ├── <raster>/zarr.json   Zarr v3 array: one shard over the whole array, inner chunks of 512×512
 //! ├── <raster>/c/0/0       the raster file: BigTIFF COG and Zarr shard at once (c/0/0/0 with several bands)
 //! ├── preview.png          at most 512 px, drawn from an overview
-//! └── original/            every side file of the package, unchanged names and folders
+//! └── original/            every side file of the package, unchanged names and folders; vector data is among them
 //! ```
 //!
 //! `ingest` writes it, `view` reads it, `catalog` describes it in STAC, `store` counts and proves it.
 
 use serde::{Deserialize, Serialize};
+
+use super::checksum::Checksum;
+use super::vector::VectorMeta;
 
 /// Side of a square tile (= Zarr chunk = TIFF tile) in pixels; FORMATS section 2.
 pub const TILE: u32 = 512;
@@ -28,8 +31,12 @@ pub struct EntryMeta {
     pub format: u32,
     /// Safe name of the product, the stem of `<product>.tif`.
     pub product: String,
-    /// The rasters of the product, never empty; the first is served under the product's own name.
+    /// The rasters of the product; the first is served under the product's own name. Never empty together with
+    /// `vectors`.
     pub rasters: Vec<RasterMeta>,
+    /// The vector data among the side files, the largest of each format first.
+    #[serde(default)]
+    pub vectors: Vec<VectorMeta>,
     /// Side files below `original/`, in the order of their paths.
     pub originals: Vec<SideFile>,
 }
@@ -41,6 +48,9 @@ pub struct SideFile {
     pub path: String,
     /// Size in bytes.
     pub size: u64,
+    /// Its checksum; entries of earlier releases have none.
+    #[serde(default)]
+    pub sha256: Option<Checksum>,
 }
 
 /// One raster: the whole mosaic of one layer of a product.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use super::entry::{ENTRY_FORMAT, EntryMeta, RasterMeta};
+use super::vector;
 
 /// Why the self-description of an entry cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +67,8 @@ pub fn read_meta(entry_dir: &Path) -> Result<EntryMeta, EntryError> {
     if let Some(found) = found.filter(|&found| found != u64::from(ENTRY_FORMAT)) {
         return Err(EntryError::Format { path, found: u32::try_from(found).unwrap_or(u32::MAX) });
     }
-    let meta: EntryMeta = serde_json::from_value(group.attributes.clmsfs).map_err(json_error)?;
+    let mut meta: EntryMeta = serde_json::from_value(group.attributes.clmsfs).map_err(json_error)?;
+    meta.originals.sort_by(|one, other| one.path.cmp(&other.path));
     check(&meta).map_err(|reason| EntryError::Invalid { path, reason })?;
     Ok(meta)
 }
@@ -99,8 +101,8 @@ pub fn preview_path(entry_dir: &Path) -> PathBuf {
 
 fn check(meta: &EntryMeta) -> Result<(), String> {
     check_name(&meta.product)?;
-    if meta.rasters.is_empty() {
-        return Err("it has no raster".into());
+    if meta.rasters.is_empty() && meta.vectors.is_empty() {
+        return Err("it has neither rasters nor vector data".into());
     }
     for (position, raster) in meta.rasters.iter().enumerate() {
         check_raster(raster).map_err(|reason| format!("raster '{}': {reason}", raster.name))?;
@@ -115,7 +117,7 @@ fn check(meta: &EntryMeta) -> Result<(), String> {
             return Err(format!("side file '{}' is not a plain relative path", original.path));
         }
     }
-    Ok(())
+    vector::check(meta)
 }
 
 fn check_raster(raster: &RasterMeta) -> Result<(), String> {
@@ -154,6 +156,7 @@ mod tests {
     use super::*;
     use crate::store::entry::{Overview, SideFile};
     use crate::store::fixture;
+    use crate::store::vector::{VectorFormat, VectorMeta};
 
     fn written(change: impl FnOnce(&mut EntryMeta)) -> Result<EntryMeta, EntryError> {
         let dir = tempfile::tempdir().unwrap();
@@ -179,7 +182,7 @@ mod tests {
             ));
         }
         for path in ["", "..", "a/../../b", "/etc/passwd", "a//b", "./a", "a/"] {
-            let side = SideFile { path: path.into(), size: 1 };
+            let side = SideFile { path: path.into(), size: 1, sha256: None };
             let read = written(|meta| meta.originals = vec![side]);
             assert!(matches!(read, Err(EntryError::Invalid { .. })), "{path} was taken");
         }
@@ -198,6 +201,43 @@ mod tests {
         for change in wrong {
             assert!(written(change).is_err());
         }
+    }
+
+    #[test]
+    fn vector_data_needs_its_files() {
+        let side = |path: &str| SideFile { path: path.into(), size: 1, sha256: None };
+        let vector = |format, path: &str| VectorMeta { format, path: path.into(), layers: vec![] };
+        let with = |vectors: &[VectorMeta]| {
+            written(|meta| {
+                meta.rasters.clear();
+                meta.originals = vec![side("a/x.gdb/gdb"), side("x.gpkg")];
+                meta.vectors = vectors.to_vec();
+            })
+        };
+        let package = vector(VectorFormat::GeoPackage, "x.gpkg");
+        with(&[package.clone(), vector(VectorFormat::FileGdb, "a/x.gdb")]).unwrap();
+        for wrong in [
+            vec![],
+            vec![vector(VectorFormat::GeoPackage, "y.gpkg")],
+            vec![vector(VectorFormat::GeoPackage, "../x.gpkg")],
+            vec![vector(VectorFormat::FileGdb, "a/x.gdb/gdb")],
+            vec![package.clone(), package],
+        ] {
+            assert!(matches!(with(&wrong), Err(EntryError::Invalid { .. })), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn entries_of_earlier_releases_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut meta = fixture::meta("product", vec![fixture::classes("band", 1100, 700)]);
+        meta.originals = vec![SideFile { path: "a.xml".into(), size: 1, sha256: None }];
+        let mut old = serde_json::to_value(&meta).unwrap();
+        assert!(old.as_object_mut().unwrap().remove("vectors").is_some());
+        assert!(old["originals"][0].as_object_mut().unwrap().remove("sha256").is_some());
+        let group = serde_json::json!({"attributes": {"clmsfs": old}});
+        std::fs::write(dir.path().join("zarr.json"), group.to_string()).unwrap();
+        assert_eq!(read_meta(dir.path()).unwrap(), meta);
     }
 
     #[test]

@@ -17,7 +17,7 @@ const WGS84_WKT2: &str = r#"GEOGCRS["WGS 84",DATUM["World Geodetic System 1984",
 
 /// The entry of a product with these rasters.
 pub(crate) fn meta(product: &str, rasters: Vec<RasterMeta>) -> EntryMeta {
-    EntryMeta { format: ENTRY_FORMAT, product: product.into(), rasters, originals: vec![] }
+    EntryMeta { format: ENTRY_FORMAT, product: product.into(), rasters, vectors: vec![], originals: vec![] }
 }
 
 /// A raster of `pixel` in EPSG:3035 with 10 m pixels, one band, zstd and all overviews down to one tile.

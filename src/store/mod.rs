@@ -2,6 +2,7 @@
 //!
 //! This room knows files and bytes; it knows neither the service nor the mount.
 
+pub mod checksum;
 pub mod entry;
 pub mod entry_dir;
 pub mod eviction;
@@ -12,6 +13,7 @@ pub mod layout;
 pub mod raster_file;
 pub mod shard_index;
 pub mod tiff;
+pub mod vector;
 pub mod verify;
 
 use std::ffi::OsString;

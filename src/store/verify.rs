@@ -10,6 +10,7 @@ use std::sync::mpsc;
 
 use serde::Deserialize;
 
+use super::checksum::{Checksum, PIECE};
 use super::entry::{Codec, EntryMeta, Number, RasterMeta, TILE};
 use super::entry_dir::{self, EntryError};
 use super::raster_file::{RasterError, RasterErrorKind, RasterFile, TileId, TileRange};
@@ -98,9 +99,9 @@ fn tells_of_damage(error: &std::io::Error) -> bool {
 /// How far a full proof has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Tiles that were looked at, missing ones included.
+    /// Tiles that were looked at, missing ones included, and pieces of side files that were read.
     pub done: u64,
-    /// Tiles of all levels and rasters of the entry.
+    /// Tiles of all levels and rasters of the entry, and pieces of all side files with a checksum.
     pub total: u64,
 }
 
@@ -116,6 +117,10 @@ pub struct Proof {
     /// Tiles among `tiles` whose stream carries no checksum (copied from a source without one): their size is
     /// proven, their pixels are not.
     pub without_checksum: u64,
+    /// Side files, vector data among them, that have their checksum.
+    pub files: u64,
+    /// Side files of which only the size could be proven: an earlier release took no checksums.
+    pub files_without_checksum: u64,
 }
 
 /// Proves what is cheap to prove: descriptions, sizes, and the checksums of all shard indexes.
@@ -126,10 +131,11 @@ pub fn quick(entry_dir: &Path) -> Result<EntryMeta, VerifyError> {
     open(entry_dir).map(|(meta, _)| meta)
 }
 
-/// Proves everything: what [`quick`] proves, that TIFF tables and shard index agree, and that every tile of every
-/// level decodes to exactly its size, its checksum being right. Uses all cores.
+/// Proves everything: what [`quick`] proves, that TIFF tables and shard index agree, that every tile of every
+/// level decodes to exactly its size, its checksum being right, and that every side file (vector data is among
+/// them) has its checksum. Uses all cores.
 ///
-/// `progress` is called after every row of tiles, on the calling thread; `Break` cancels.
+/// `progress` is called after every row of tiles and every piece of a file, on the calling thread; `Break` cancels.
 ///
 /// # Errors
 /// The first [`VerifyError`] that is found, [`VerifyError::Cancelled`] after a `Break`.
@@ -138,7 +144,9 @@ pub fn full(
     mut progress: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Proof, VerifyError> {
     let (meta, rasters) = open(entry_dir)?;
-    let total = rasters.iter().flat_map(|raster| (0..raster.levels()).map(|level| raster.tiles(level))).sum();
+    let tiles = rasters.iter().flat_map(|raster| (0..raster.levels()).map(|level| raster.tiles(level)));
+    let summed = || meta.originals.iter().filter_map(|file| Some((file, file.sha256?)));
+    let total = tiles.sum::<u64>() + summed().map(|(file, _)| file.size.div_ceil(PIECE)).sum::<u64>();
     let (mut proof, mut done) = (Proof::default(), 0);
     for (raster, meta) in rasters.iter().zip(&meta.rasters) {
         compare_index(raster)?;
@@ -151,6 +159,14 @@ pub fn full(
             progress(Progress { done, total })
         })?;
     }
+    for (file, expected) in summed() {
+        prove_file(&entry_dir::original_path(entry_dir, &file.path), expected, || {
+            done += 1;
+            progress(Progress { done, total })
+        })?;
+        proof.files += 1;
+    }
+    proof.files_without_checksum = meta.originals.len() as u64 - proof.files;
     Ok(proof)
 }
 
@@ -231,6 +247,23 @@ fn compare_index(raster: &RasterFile) -> Result<(), VerifyError> {
     match disagreement {
         Some(tile) => Err(VerifyError::Disagreement { path: raster.path().to_owned(), tile }),
         None => Ok(()),
+    }
+}
+
+/// Reads a side file to its end; `visit` hears of every piece.
+fn prove_file(
+    path: &Path,
+    expected: Checksum,
+    mut visit: impl FnMut() -> ControlFlow<()>,
+) -> Result<(), VerifyError> {
+    let read = File::open(path).and_then(|file| Checksum::of(file, |_| visit()));
+    match read.map_err(|source| VerifyError::Read { path: path.to_owned(), source })? {
+        Some(found) if found == expected => Ok(()),
+        Some(_) => Err(VerifyError::File {
+            path: path.to_owned(),
+            reason: "is damaged: it does not have its checksum".into(),
+        }),
+        None => Err(VerifyError::Cancelled),
     }
 }
 

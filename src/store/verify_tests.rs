@@ -20,7 +20,7 @@ fn entry() -> (tempfile::TempDir, EntryMeta) {
         ..fixture::raster("second", PixelType::Float32, 700, 600)
     };
     let mut meta = fixture::meta("product", vec![fixture::classes("first", 1100, 700), second]);
-    meta.originals = vec![SideFile { path: "Metadata/a.xml".into(), size: 12 }];
+    meta.originals = vec![SideFile { path: "Metadata/a.xml".into(), size: 12, sha256: None }];
     fixture::write_entry(dir.path(), &meta);
     (dir, meta)
 }

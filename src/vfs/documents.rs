@@ -15,12 +15,14 @@ Every directory here is a CLMS dataset, every directory in it a product that can
     <dataset>/<product>/item.json           what is known of the product (STAC)
     <dataset>/<product>/<product>.tif       the raster as GeoTIFF
     <dataset>/<product>/<product>.zarr/     the same pixels as Zarr
+    <dataset>/<product>/<product>.gpkg      vector data as it was delivered; likewise .gdb/ and .shp, .shx, .dbf ...
     .clmsfs/status.json                     what this mount is doing
 
 Looking costs nothing: ls, find, du, stat and the JSON files never touch the network.
-Opening a .tif or a file of a .zarr that is not here yet ORDERS it from the service: the open waits (minutes,
-sometimes hours) or fails with \"Resource temporarily unavailable\", as this mount is configured. It has size 0 until
-it is here; from then on it is as fast as any local file.
+Opening a data file (.tif, .gpkg, .shp, a file of a .zarr or .gdb) that is not here yet ORDERS it from the service:
+the open waits (minutes, sometimes hours) or fails with \"Resource temporarily unavailable\", as this mount is
+configured. It has size 0 until it is here; from then on it is as fast as any local file. Before that its name is a
+guess from the catalogue: what a product really holds is shown once it is here.
 
     clmsfs fetch <dataset>/<product>        fetch with a progress bar
     clmsfs status                           what is under way

@@ -326,14 +326,20 @@ pub(super) enum Inside {
     Ready(ViewFile),
 }
 
-/// False for vectors and netCDF, which this release cannot serve: it must not order them either.
+/// False for formats that this release cannot serve, netCDF for one: it must not order them either.
 pub fn is_served(product: Product<'_>) -> bool {
-    matches!(product.kind(), catalog::Kind::Raster | catalog::Kind::Unknown)
+    !cold_names(product).is_empty()
 }
 
-/// Names that a cold product shows: none for what cannot be served.
+/// Names that a cold product shows, for all that it may turn out to hold: none for what cannot be served.
 fn cold_names(product: Product<'_>) -> Vec<view::ColdName> {
-    if is_served(product) { view::cold_names(product.name()) } else { Vec::new() }
+    let mut names = match product.kind() {
+        catalog::Kind::Raster | catalog::Kind::Unknown => view::cold_names(product.name()),
+        catalog::Kind::Vector | catalog::Kind::Netcdf => Vec::new(),
+    };
+    let vectors = product.expected_vectors().iter();
+    names.extend(vectors.flat_map(|format| view::cold_vector_names(product.name(), *format)));
+    names
 }
 
 fn cold(product: Product<'_>, inner: &str) -> Result<Inside, VfsError> {

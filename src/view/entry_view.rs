@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::file_tree::FileTree;
 use super::names::served_names;
 use super::node::{Content, Listed, Node, ViewFile};
 use super::pam;
+use super::vector;
 use super::zarr::ZarrTree;
-use crate::store::entry::{EntryMeta, SideFile};
+use crate::store::entry::EntryMeta;
 use crate::store::entry_dir::{self, EntryError};
 use crate::store::raster_file::{RasterError, RasterFile};
 
@@ -33,8 +35,10 @@ pub struct EntryView {
     rasters: Vec<RasterView>,
     /// Size of `preview.png` when there is one.
     preview: Option<u64>,
-    /// Side files by path, in the order of their bytes.
-    originals: Vec<SideFile>,
+    /// Vector data under its served names: further names of side files.
+    vectors: FileTree,
+    /// What lies below `original/`.
+    originals: FileTree,
 }
 
 #[derive(Debug)]
@@ -68,9 +72,12 @@ impl EntryView {
             .collect::<Result<_, RasterError>>()?;
         let preview = std::fs::metadata(entry_dir::preview_path(entry_dir)).ok();
         let preview = preview.filter(std::fs::Metadata::is_file).map(|found| found.len());
-        let mut originals = meta.originals.clone();
-        originals.sort_by(|one, other| one.path.cmp(&other.path));
-        Ok(Self { directory: entry_dir.to_owned(), meta, rasters, preview, originals })
+        let vectors = vector::tree(entry_dir, &meta);
+        let mut originals = FileTree::default();
+        for side in &meta.originals {
+            originals.add(side.path.clone(), side.size, entry_dir::original_path(entry_dir, &side.path));
+        }
+        Ok(Self { directory: entry_dir.to_owned(), meta, rasters, preview, vectors, originals })
     }
 
     /// What the entry says about itself.
@@ -103,9 +110,8 @@ impl EntryView {
                 let content = Content::Whole(entry_dir::preview_path(&self.directory));
                 Node::File(ViewFile { size, content })
             }),
-            ("original", None) if !self.originals.is_empty() => Some(Node::Dir),
-            ("original", Some(rest)) => self.original(rest),
-            _ => None,
+            ("original", rest) => self.originals.node(rest.unwrap_or("")),
+            _ => self.vectors.node(path),
         })
     }
 
@@ -123,8 +129,8 @@ impl EntryView {
         }
         Ok(match (first, rest) {
             ("", None) => Some(self.list_root()),
-            ("original", rest) => self.list_originals(rest.unwrap_or("")),
-            _ => None,
+            ("original", rest) => self.originals.list(rest.unwrap_or("")),
+            _ => self.vectors.list(path),
         })
     }
 
@@ -137,46 +143,14 @@ impl EntryView {
             }
             listed.push(Listed::dir(format!("{}.zarr", raster.name)));
         }
+        listed.extend(self.vectors.list("").unwrap_or_default());
         if self.preview.is_some() {
             listed.push(Listed::file("preview.png"));
         }
-        if !self.originals.is_empty() {
+        if !self.meta.originals.is_empty() {
             listed.push(Listed::dir("original"));
         }
         listed
-    }
-
-    fn original(&self, path: &str) -> Option<Node> {
-        if let Ok(found) = self.originals.binary_search_by(|side| side.path.as_str().cmp(path)) {
-            let content = Content::Whole(entry_dir::original_path(&self.directory, path));
-            return Some(Node::File(ViewFile { size: self.originals[found].size, content }));
-        }
-        self.originals_below(path).next().map(|_| Node::Dir)
-    }
-
-    fn list_originals(&self, path: &str) -> Option<Vec<Listed>> {
-        let mut listed: Vec<Listed> = self
-            .originals_below(path)
-            .map(|below| match below.split_once('/') {
-                Some((directory, _)) => Listed::dir(directory.to_owned()),
-                None => Listed::file(below.to_owned()),
-            })
-            .collect();
-        // "a.txt" stands between "a/b" and "a/c" when a name sorts before the slash.
-        listed.sort();
-        listed.dedup();
-        (!listed.is_empty()).then_some(listed)
-    }
-
-    /// Paths of the side files below a directory of `original/`, relative to it.
-    fn originals_below<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a str> {
-        let start = self.originals.partition_point(|side| side.path.as_str() < path);
-        self.originals[start..].iter().take_while(move |side| side.path.starts_with(path)).filter_map(
-            move |side| match path {
-                "" => Some(side.path.as_str()),
-                _ => side.path[path.len()..].strip_prefix('/'),
-            },
-        )
     }
 }
 

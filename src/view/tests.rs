@@ -208,7 +208,7 @@ fn a_view_has_the_files_of_the_contract() {
     let mut meta = fixture::meta("P", vec![fixture::classes("value", 1100, 700)]);
     meta.rasters.push(fixture::raster("confidence", PixelType::UInt8, 300, 200));
     meta.originals = ["Metadata/a.xml", "Metadata.txt", "Metadata/b/c.xml", "readme.pdf"]
-        .map(|path| SideFile { path: path.into(), size: 5 })
+        .map(|path| SideFile { path: path.into(), size: 5, sha256: None })
         .to_vec();
     let sample = Sample::new(meta);
     let names = |path: &str| -> Vec<String> {

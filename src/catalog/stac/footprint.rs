@@ -36,8 +36,17 @@ impl Footprint {
 
     /// Of a raster, `None` when it has no CRS or cannot be expressed in degrees (then the dataset's box must do).
     pub(super) fn of_raster(raster: &RasterMeta) -> Option<Self> {
-        let crs = raster.crs.as_ref()?;
-        let (mut x, mut y) = outline(raster);
+        let size = (f64::from(raster.width), f64::from(raster.height));
+        Self::of_grid(raster.crs.as_ref()?, &raster.geotransform, size)
+    }
+
+    /// Of a box (west, south, east, north) in a CRS; `None` as for rasters.
+    pub(super) fn of_rectangle(crs: &Crs, [west, south, east, north]: [f64; 4]) -> Option<Self> {
+        Self::of_grid(crs, &[west, 1.0, 0.0, north, 0.0, -1.0], (east - west, north - south))
+    }
+
+    fn of_grid(crs: &Crs, transform: &[f64; 6], size: (f64, f64)) -> Option<Self> {
+        let (mut x, mut y) = outline(transform, size);
         to_degrees(crs)?.transform_coords(&mut x, &mut y, &mut []).ok()?;
         let mut ring: Vec<[f64; 2]> = x
             .iter()
@@ -101,9 +110,8 @@ pub(super) fn corner(transform: &[f64; 6], column: f64, row: f64) -> (f64, f64) 
     (x0 + column * dx + row * rx, y0 + column * ry + row * dy)
 }
 
-/// Points along the four sides, in the raster's CRS.
-fn outline(raster: &RasterMeta) -> (Vec<f64>, Vec<f64>) {
-    let (width, height) = (f64::from(raster.width), f64::from(raster.height));
+/// Points along the four sides, in the grid's CRS.
+fn outline(transform: &[f64; 6], (width, height): (f64, f64)) -> (Vec<f64>, Vec<f64>) {
     let corners = [(0.0, 0.0), (0.0, height), (width, height), (width, 0.0)];
     let mut points = Vec::with_capacity(4 * POINTS_PER_SIDE);
     for side in 0..4 {
@@ -111,7 +119,7 @@ fn outline(raster: &RasterMeta) -> (Vec<f64>, Vec<f64>) {
         for step in 0..POINTS_PER_SIDE {
             let share = step as f64 / POINTS_PER_SIDE as f64;
             let (column, row) = (from.0 + (to.0 - from.0) * share, from.1 + (to.1 - from.1) * share);
-            points.push(corner(&raster.geotransform, column, row));
+            points.push(corner(transform, column, row));
         }
     }
     points.into_iter().unzip()

@@ -9,6 +9,7 @@ use crate::view::served_names;
 
 use super::footprint::Footprint;
 use super::raster::{raster_asset, uses};
+use super::vector;
 use super::{COG_TYPE, FILE, JSON_TYPE, STAC_VERSION, ZARR_TYPE, href, link, pretty, put};
 
 /// `item.json`: a STAC Item. `entry` is the converted product when it is ready.
@@ -18,7 +19,10 @@ use super::{COG_TYPE, FILE, JSON_TYPE, STAC_VERSION, ZARR_TYPE, href, link, pret
 pub fn item_document(product: Product<'_>, entry: Option<&EntryMeta>) -> Vec<u8> {
     let dataset = product.dataset();
     let footprint = entry
-        .and_then(|entry| Footprint::of_raster(entry.rasters.first()?))
+        .and_then(|entry| {
+            let raster = entry.rasters.first().and_then(Footprint::of_raster);
+            raster.or_else(|| vector::footprint(entry))
+        })
         .or_else(|| Footprint::of_boxes(dataset.boxes()));
     let mut item = Map::new();
     let mut set = |key: &str, value: Value| item.insert(key.to_owned(), value);
@@ -55,7 +59,7 @@ fn properties(product: Product<'_>, ready: bool) -> Value {
     let dataset = product.dataset();
     let mut fields = Map::new();
     fields.insert("title".to_owned(), json!(product.raw_name().trim()));
-    put(&mut fields, "description", if ready { None } else { note(product.kind()) });
+    put(&mut fields, "description", if ready { None } else { note(product) });
     // A product's own year says more than its dataset's whole time.
     let own = product.year().map(Period::years).unwrap_or_default();
     let period = if own == Period::default() { dataset.period() } else { own };
@@ -100,19 +104,20 @@ fn metres(text: &str) -> Option<f64> {
 }
 
 /// Why a product has no data assets; `None` for those that have some.
-fn note(kind: Kind) -> Option<&'static str> {
-    match kind {
+fn note(product: Product<'_>) -> Option<&'static str> {
+    match product.kind() {
         Kind::Raster | Kind::Unknown => None,
-        Kind::Vector => Some("vector data: this release of clmsfs serves rasters only"),
+        Kind::Vector if !product.expected_vectors().is_empty() => None,
+        Kind::Vector => Some(
+            "vector data in a format that this release of clmsfs does not serve: it serves GeoPackages, file geodatabases and shapefiles",
+        ),
         Kind::Netcdf => Some("netCDF data: this release of clmsfs serves rasters (GeoTIFF) only"),
     }
 }
 
 /// The files that the folder of a product shows before it is fetched.
 fn cold_assets(product: Product<'_>) -> Value {
-    if note(product.kind()).is_some() {
-        return json!({});
-    }
+    let mut assets = Map::new();
     let stem = href(product.name());
     let asset = |ending: &str, media_type: &str, title: &str| {
         json!({
@@ -123,10 +128,12 @@ fn cold_assets(product: Product<'_>) -> Value {
             "roles": ["data"],
         })
     };
-    json!({
-        "data": asset("tif", COG_TYPE, "cloud-optimised GeoTIFF"),
-        "zarr": asset("zarr", ZARR_TYPE, "Zarr store, versions 2 and 3"),
-    })
+    if matches!(product.kind(), Kind::Raster | Kind::Unknown) {
+        assets.insert("data".to_owned(), asset("tif", COG_TYPE, "cloud-optimised GeoTIFF"));
+        assets.insert("zarr".to_owned(), asset("zarr", ZARR_TYPE, "Zarr store, versions 2 and 3"));
+    }
+    assets.extend(vector::cold_assets(product.name(), product.expected_vectors()));
+    Value::Object(assets)
 }
 
 fn ready_assets(entry: &EntryMeta) -> Value {
@@ -145,23 +152,33 @@ fn ready_assets(entry: &EntryMeta) -> Value {
         assets.insert(key("data"), Value::Object(tif));
         assets.insert(key("zarr"), Value::Object(zarr));
     }
+    assets.extend(vector::ready_assets(entry));
     // every conversion draws one from its first raster
-    assets.insert(
-        "thumbnail".to_owned(),
-        json!({"href": "./preview.png", "type": "image/png", "roles": ["thumbnail"]}),
-    );
+    if !entry.rasters.is_empty() {
+        assets.insert(
+            "thumbnail".to_owned(),
+            json!({"href": "./preview.png", "type": "image/png", "roles": ["thumbnail"]}),
+        );
+    }
+    let data = vector::paths(entry);
     for original in &entry.originals {
         let path = format!("original/{}", original.path);
-        assets.insert(
-            path.clone(),
-            json!({"href": format!("./{}", href(&path)), "roles": ["metadata"], "file:size": original.size}),
-        );
+        let role = if data.contains(original.path.as_str()) { "data" } else { "metadata" };
+        let mut asset =
+            json!({"href": format!("./{}", href(&path)), "roles": [role], "file:size": original.size});
+        if let Some(checksum) = original.sha256 {
+            asset["file:checksum"] = json!(checksum.multihash());
+        }
+        assets.insert(path, asset);
     }
     Value::Object(assets)
 }
 
 fn extensions(entry: &EntryMeta) -> Vec<&'static str> {
     let mut extensions = uses(&entry.rasters);
+    let further = vector::uses(&entry.vectors).into_iter().filter(|one| !extensions.contains(one));
+    let further: Vec<_> = further.collect();
+    extensions.extend(further);
     if !entry.originals.is_empty() {
         extensions.push(FILE);
     }

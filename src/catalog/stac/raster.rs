@@ -9,7 +9,7 @@ use super::{CLASSIFICATION, PROJECTION, RASTER, put};
 
 /// The extensions that [`raster_asset`] uses for these rasters.
 pub(super) fn uses(rasters: &[RasterMeta]) -> Vec<&'static str> {
-    let mut extensions = vec![PROJECTION, RASTER];
+    let mut extensions = if rasters.is_empty() { Vec::new() } else { vec![PROJECTION, RASTER] };
     if rasters.iter().any(|raster| !raster.classes.is_empty()) {
         extensions.push(CLASSIFICATION);
     }

@@ -96,6 +96,15 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
         .block_on(future)
 }
 
+/// Converts behind the walls; gives the entry's description and the progress.
+pub(super) fn convert_in_child(job: IngestJob) -> Result<(EntryMeta, Vec<IngestProgress>), IngestError> {
+    let seen = Mutex::new(Vec::new());
+    let program = program("convert");
+    let run = run_with(&program, job, |progress| seen.lock().unwrap().push(progress));
+    let ingested = block_on(run)?;
+    Ok((ingested.meta, seen.into_inner().unwrap()))
+}
+
 fn package(shop: &Workshop) -> (PathBuf, Vec<u8>) {
     let source = shop.path("in/a.tif");
     let tiff =
@@ -116,7 +125,7 @@ fn the_child_converts_behind_its_walls() {
     check_raster(&ingested.entry, &ingested.meta.rasters[0], &pixels);
     assert_eq!(ingested.meta.rasters[0].crs.as_ref().unwrap().epsg, Some(3035));
     let seen = seen.into_inner().unwrap();
-    let total = 1500 * 1200;
+    let total = 1500 * 1200 + ingested.meta.originals[0].size;
     let is_room = |progress: &IngestProgress| matches!(progress, IngestProgress::Room { .. });
     assert!(seen.iter().any(is_room), "it asks before it writes");
     let last = seen.iter().rfind(|progress| !is_room(progress));

@@ -7,6 +7,7 @@ mod mosaics;
 mod packages;
 mod pixels;
 mod real;
+mod vectors;
 
 use std::fs;
 use std::io::Write as _;

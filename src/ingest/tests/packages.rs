@@ -46,7 +46,8 @@ fn nested_packages_keep_their_side_files() {
     assert_eq!(described, meta);
     assert!(seen.iter().any(|progress| matches!(progress, IngestProgress::Extracting { .. })));
     let last = seen.iter().rfind(|progress| !matches!(progress, IngestProgress::Room { .. })).unwrap();
-    assert_eq!(*last, IngestProgress::Converting { done: 64 * 64, total: 64 * 64 });
+    let total = 64 * 64 + meta.originals.iter().map(|file| file.size).sum::<u64>();
+    assert_eq!(*last, IngestProgress::Converting { done: total, total });
 }
 
 #[test]
@@ -104,14 +105,14 @@ fn classes_come_from_an_attribute_table_of_gdal() {
 }
 
 #[test]
-fn a_package_without_rasters_says_what_it_has() {
+fn a_package_without_geodata_says_what_it_has() {
     let shop = Workshop::new();
     let file = shop.path("in/f");
     fs::write(&file, b"x").unwrap();
-    let package = shop.zip(&[("a/u.gpkg", &file), ("a/b.xml", &file), ("a/c.xml", &file)]);
+    let package = shop.zip(&[("a/u.csv", &file), ("a/b.xml", &file), ("a/c.xml", &file)]);
     let error = shop.ingest(&package).unwrap_err();
     let IngestError::NoRaster { found } = &error else { panic!("{error}") };
-    assert_eq!(found, "2 × .xml, 1 × .gpkg (e.g. 'a/u.gpkg')");
+    assert_eq!(found, "2 × .xml, 1 × .csv (e.g. 'a/b.xml')");
 }
 
 #[test]

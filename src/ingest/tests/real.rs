@@ -9,20 +9,14 @@ fn outer(shop: &Workshop, package: &Path) -> PathBuf {
 }
 
 #[test]
-fn real_rasters_keep_everything() {
+fn real_packages_keep_everything() {
     let Some(folder) = real_data() else { return };
-    let mut rasters = 0;
+    let (mut rasters, mut vectors) = (0, 0);
     for package in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         let shop = Workshop::new();
-        let meta = match shop.ingest(&outer(&shop, &package)) {
-            Ok(meta) => meta,
-            Err(IngestError::NoRaster { found }) => {
-                println!("{}: no raster, {found}", package.display());
-                assert!(found.contains("gpkg"));
-                continue;
-            }
-            Err(error) => panic!("{}: {error}", package.display()),
-        };
+        let meta = shop
+            .ingest(&outer(&shop, &package))
+            .unwrap_or_else(|error| panic!("{}: {error}", package.display()));
         let unpacked = shop.path("unpacked/x").parent().unwrap().to_owned();
         let scratch = shop.path("scratch");
         let files = super::super::package::unpack(
@@ -38,6 +32,11 @@ fn real_rasters_keep_everything() {
         for file in &meta.originals {
             let kept = fs::read(shop.entry().join("original").join(&file.path)).unwrap();
             assert_eq!(kept, fs::read(unpacked.join(&file.path)).unwrap());
+        }
+        for vector in &meta.vectors {
+            let bbox = vector.layers[0].bbox.unwrap();
+            assert!(bbox[0] < bbox[2] && vector.layers[0].features.unwrap() > 0, "{vector:?}");
+            vectors += 1;
         }
         for raster in &meta.rasters {
             let source = unpacked.join(&raster.sources[0]);
@@ -73,5 +72,5 @@ fn real_rasters_keep_everything() {
             assert!(raster.classes[0].name.starts_with("99% decreased"));
         }
     }
-    assert!(rasters > 0, "no real raster was found");
+    assert!(rasters > 0 && vectors > 0, "{rasters} real rasters and {vectors} real vector sets were found");
 }

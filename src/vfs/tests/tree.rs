@@ -35,6 +35,7 @@ async fn a_cold_tree_shows_final_names_and_costs_nothing() {
             "clc2018/b/b.zarr/zarr.json",
             "clc2018/v/",
             "clc2018/v/item.json",
+            "clc2018/v/v.gpkg",
             "slope/",
             "slope/collection.json",
             "slope/metadata.json",
