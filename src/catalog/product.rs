@@ -273,12 +273,11 @@ impl<'a> Product<'a> {
         self.row.kind
     }
 
-    /// Formats of vector data it may hold, as far as the record tells. Where nothing tells what it holds, it may be
-    /// a GeoPackage as well as a raster: that is how most vector data is delivered.
+    /// Formats of vector data it may hold, as far as the record tells: all of them where nothing tells.
     pub fn expected_vectors(&self) -> &'static [VectorFormat] {
         match self.kind() {
             Kind::Raster | Kind::Netcdf => &[],
-            Kind::Unknown => &[VectorFormat::GeoPackage],
+            Kind::Unknown => &VectorFormat::ALL,
             Kind::Vector => self
                 .format()
                 .and_then(vector_formats)

@@ -1,6 +1,8 @@
 //! The catalogue as a whole: naming, lookups, snapshots, documents.
 #![allow(clippy::unwrap_used)]
 
+mod vectors;
+
 use std::path::Path;
 
 use gdal::spatial_ref::SpatialRef;

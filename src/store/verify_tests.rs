@@ -70,6 +70,43 @@ fn every_flipped_byte_of_a_tile_is_found() {
 }
 
 #[test]
+fn side_files_have_their_checksums() {
+    let (dir, mut meta) = entry();
+    meta.rasters.truncate(1);
+    let large = vec![b'o'; 2 * PIECE as usize + 1];
+    let sum = |bytes: &[u8]| Checksum::of(bytes, |_| ControlFlow::Continue(())).unwrap();
+    meta.originals = vec![
+        SideFile { path: "Metadata/a.xml".into(), size: 12, sha256: None },
+        SideFile { path: "a.gpkg".into(), size: large.len() as u64, sha256: sum(&large) },
+        SideFile { path: "empty".into(), size: 0, sha256: sum(b"") },
+    ];
+    fixture::write_entry(dir.path(), &meta);
+    let mut last = Progress { done: 0, total: 0 };
+    let proof = full(dir.path(), |progress| {
+        last = progress;
+        ControlFlow::Continue(())
+    });
+    let proof = proof.unwrap();
+    assert_eq!((proof.files, proof.files_without_checksum), (2, 1));
+    assert_eq!((last.done, last.total), (9 + 3, 9 + 3));
+
+    let stopped = full(dir.path(), |progress| match progress.done {
+        11 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    assert!(matches!(stopped, Err(VerifyError::Cancelled)));
+
+    let path = entry_dir::original_path(dir.path(), "a.gpkg");
+    let mut bad = large;
+    bad[PIECE as usize + 7] ^= 1;
+    std::fs::write(&path, bad).unwrap();
+    quick(dir.path()).unwrap();
+    let error = full(dir.path(), on).unwrap_err();
+    assert!(matches!(&error, VerifyError::File { path: named, .. } if *named == path), "{error}");
+    assert!(error.is_damage() && error.to_string().contains("checksum"));
+}
+
+#[test]
 fn tables_that_disagree_are_found() {
     let (dir, meta) = entry();
     let path = entry_dir::raster_path(dir.path(), &meta.rasters[0]);

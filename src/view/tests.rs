@@ -11,6 +11,7 @@ use super::export::export;
 use super::*;
 use crate::store::entry::*;
 use crate::store::fixture;
+use crate::store::vector::{VectorFormat, VectorMeta};
 
 /// An exported view and the entry it was made from.
 struct Sample {
@@ -258,6 +259,56 @@ fn a_view_has_the_files_of_the_contract() {
     for cold in cold_names("P") {
         assert!(sample.view.node(&cold.path).unwrap().is_some(), "{}", cold.path);
     }
+}
+
+#[test]
+fn vector_data_has_its_names_and_is_one_file_with_its_original() {
+    let mut meta = fixture::meta("P", vec![]);
+    let vector = |format, path: &str| VectorMeta { format, path: path.into(), layers: vec![] };
+    meta.vectors = vec![
+        vector(VectorFormat::GeoPackage, "D/a.gpkg"),
+        vector(VectorFormat::GeoPackage, "D/b.gpkg"),
+        vector(VectorFormat::FileGdb, "D/c.gdb"),
+        vector(VectorFormat::Shapefile, "D/d.SHP"),
+    ];
+    meta.originals = [
+        "D/a.gpkg",
+        "D/b.gpkg",
+        "D/c.gdb/a00000001.gdbtable",
+        "D/c.gdb/gdb",
+        "D/d.DBF",
+        "D/d.SHP",
+        "D/d.xml",
+    ]
+    .map(|path| SideFile { path: path.into(), size: 5, sha256: None })
+    .to_vec();
+    let dir = tempfile::tempdir().unwrap();
+    fixture::write_entry(dir.path(), &meta);
+    let view = EntryView::open(dir.path()).unwrap();
+    let names = |path: &str| -> Vec<String> {
+        view.list(path).unwrap().unwrap().iter().map(|listed| listed.name.to_string()).collect()
+    };
+    assert_eq!(names(""), ["P.dbf", "P.gdb", "P.gpkg", "P.shp", "b.gpkg", "original"]);
+    assert_eq!(names("P.gdb"), ["a00000001.gdbtable", "gdb"]);
+    export(&view, &dir.path().join("exported"));
+    for (served, original) in [
+        ("P.gpkg", "D/a.gpkg"),
+        ("b.gpkg", "D/b.gpkg"),
+        ("P.gdb/gdb", "D/c.gdb/gdb"),
+        ("P.shp", "D/d.SHP"),
+        ("P.dbf", "D/d.DBF"),
+    ] {
+        let place = |path: &str| match view.node(path).unwrap() {
+            Some(Node::File(ViewFile { content: Content::Whole(place), .. })) => place,
+            other => panic!("{path}: {other:?}"),
+        };
+        assert_eq!(place(served), place(&format!("original/{original}")));
+    }
+    for path in ["a.gpkg", "P.GPKG", "P.gdb/gd", "P.gdb/gdb/", "P.gd", "P.shx", "P.xml", "P.tif", "P.zarr"] {
+        assert!(view.node(path).unwrap().is_none(), "'{path}' is there");
+        assert!(view.list(path).unwrap().is_none(), "'{path}' is listed");
+    }
+    assert!(view.list("P.gpkg").unwrap().is_none(), "a file is no directory");
 }
 
 #[test]

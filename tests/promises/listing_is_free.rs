@@ -14,14 +14,29 @@ fn find_du_ls_and_getfattr_on_the_whole_tree_ask_the_service_nothing() {
     for number in 0..20 {
         Package::new(&format!("tile{number:02}"), Pixels::Classes, 32).write(&stage.data());
     }
+    // Their records say what they are; nobody looks into them.
+    for (name, format) in [("towns1", "GDB"), ("towns2", "GPKG"), ("towns3", "Shapefile"), ("towns4", "")] {
+        std::fs::copy(stage.data().join("tile00.zip"), stage.data().join(format!("{name}.zip"))).unwrap();
+        let record = format!(r#"{{"format": "{format}"}}"#);
+        std::fs::write(stage.data().join(format!("{name}.json")), record).unwrap();
+    }
     let simulator = stage.simulator("");
     let mount = stage.mount(&simulator).start();
     mount.product("tile19");
+    mount.product("towns4");
     simulator.reset_when_quiet();
 
     let root = mount.point().as_os_str();
     let found = run("find", &[root]).success().text();
     assert!(found.contains("/tile07/tile07.tif") && found.contains("/tile07/tile07.zarr/.zgroup"), "{found}");
+    let cold = [
+        "towns1/towns1.gdb/a00000010.gdbtablx",
+        "towns2/towns2.gpkg",
+        "towns3/towns3.dbf",
+        "towns4/towns4.tif",
+        "towns4/towns4.shp",
+    ];
+    assert!(cold.iter().all(|name| found.contains(name)), "{found}");
     run("find", &[root, "-size".as_ref(), "+0".as_ref(), "-newer".as_ref(), "/dev/null".as_ref()]).success();
     run("du", &["-a".as_ref(), root]).success();
     run("ls", &["-lR".as_ref(), root]).success();

@@ -20,4 +20,5 @@ mod policy;
 mod single_flight;
 mod support;
 mod too_large;
+mod vectors;
 mod verbs;

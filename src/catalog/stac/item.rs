@@ -103,10 +103,13 @@ fn metres(text: &str) -> Option<f64> {
     (metres.is_finite() && metres > 0.0).then_some(metres)
 }
 
-/// Why a product has no data assets; `None` for those that have some.
+/// Why a product has no data assets, or some that it may not have; `None` where there is nothing to say.
 fn note(product: Product<'_>) -> Option<&'static str> {
     match product.kind() {
-        Kind::Raster | Kind::Unknown => None,
+        Kind::Raster => None,
+        Kind::Unknown => Some(
+            "the catalogue does not say what this product holds: which of its assets exist is known once it was fetched",
+        ),
         Kind::Vector if !product.expected_vectors().is_empty() => None,
         Kind::Vector => Some(
             "vector data in a format that this release of clmsfs does not serve: it serves GeoPackages, file geodatabases and shapefiles",

@@ -9,6 +9,7 @@ pub(crate) mod python;
 pub(crate) mod raster;
 pub(crate) mod simulator;
 pub(crate) mod stage;
+pub(crate) mod vectors;
 pub(crate) mod wait;
 pub(crate) mod xattr;
 

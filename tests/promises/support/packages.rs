@@ -215,10 +215,25 @@ fn palette() -> ColorTable<'static> {
     table
 }
 
+/// Where packages with real CLMS values are, if this machine has them.
+fn real_folder() -> PathBuf {
+    std::env::var_os("CLMSFS_REAL_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/real"), PathBuf::from)
+}
+
+/// One package with real CLMS values, `None` (with the reason printed) when it is not on this machine.
+pub(crate) fn real_package(name: &str) -> Option<PathBuf> {
+    let path = real_folder().join(format!("{name}.zip"));
+    if path.is_file() {
+        return Some(path);
+    }
+    eprintln!("SKIPPED: no real package {} (set CLMSFS_REAL_DATA)", path.display());
+    None
+}
+
 /// The raster packages with real CLMS values, `None` (with the reason printed) when they are not on this machine.
 pub(crate) fn real() -> Option<Vec<PathBuf>> {
-    let folder = std::env::var_os("CLMSFS_REAL_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/real"), PathBuf::from);
+    let folder = real_folder();
     let Ok(entries) = std::fs::read_dir(&folder) else {
         eprintln!("SKIPPED: no real packages in {} (set CLMSFS_REAL_DATA)", folder.display());
         return None;
