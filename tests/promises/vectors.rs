@@ -227,6 +227,25 @@ fn real_packages_open_cold() {
 }
 
 #[test]
+fn the_sample_catalogue_has_an_example_of_each_format() {
+    let Some(stage) = Stage::shared() else { return };
+    let simulator = stage.simulator(QUICK);
+    let mount = stage.mount(&simulator).start();
+    for (product, ending, layers) in [
+        ("u2018_clc2018_v2020_20u1_fgdb", "gdb", 1),
+        ("u2018_clc2018_v2020_20u1_geoPackage", "gpkg", 1),
+        ("DE008L2_LEIPZIG_UA2018_v013", "gpkg", 3),
+        ("swf_2015_vec_FR_3035_123_pt01", "shp", 1),
+    ] {
+        let served = mount.product(product).join(format!("{product}.{ending}"));
+        let told = ogrinfo(&served, &["-so", "-al"]);
+        assert_eq!(told.matches("Layer name: ").count(), layers, "{told}");
+        assert!(told.contains("Feature Count: 144") && told.contains("\"EPSG\",3035"), "{told}");
+        assert_eq!(simulator.requests().posts(product), 1);
+    }
+}
+
+#[test]
 fn a_geopackage_in_wal_mode_can_be_read_on_the_mount() {
     let Some(stage) = Stage::shared() else { return };
     let folder = stage.folder().join("wal");

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clmsfs::simulator::{Options, Scenario, start};
-use gdal::{Dataset, DatasetOptions, GdalOpenFlags, vsi};
+use gdal::{Dataset, DatasetOptions, GdalOpenFlags, vector::LayerAccess, vsi};
 use serde_json::Value;
 use zip::ZipArchive;
 
@@ -47,7 +47,7 @@ async fn sample(client: &Client) -> Vec<Value> {
 async fn every_package_opens_in_gdal() {
     let simulator = simulator("").await;
     let client = Client::of(&simulator).await;
-    let (mut rasters, mut vectors, mut types) = (0, 0, Vec::new());
+    let (mut rasters, mut vectors, mut shapefiles, mut types) = (0, 0, 0, Vec::new());
     for dataset in sample(&client).await {
         for item in dataset["downloadable_files"]["items"].as_array().unwrap() {
             if item["path"] == "" {
@@ -75,17 +75,30 @@ async fn every_package_opens_in_gdal() {
                     let vector = Dataset::open_ex(&memory, options).unwrap();
                     assert!(vector.layer_count() >= 1, "{path}");
                     vectors += 1;
+                } else if lower.ends_with(".shp") {
+                    let base = path.trim_end_matches(".shp");
+                    let memory = format!("/vsimem/package-{shapefiles}");
+                    for (part, bytes) in files.iter().filter(|(part, _)| part.starts_with(base)) {
+                        vsi::create_mem_file(format!("{memory}{}", &part[base.len()..]), bytes.clone())
+                            .unwrap();
+                    }
+                    let options =
+                        DatasetOptions { open_flags: GdalOpenFlags::GDAL_OF_VECTOR, ..Default::default() };
+                    let vector = Dataset::open_ex(format!("{memory}.shp"), options).unwrap();
+                    let layer = vector.layer(0).unwrap();
+                    assert!(layer.feature_count() > 100 && layer.spatial_ref().is_some(), "{path}");
+                    shapefiles += 1;
                 }
             }
             let geodatabase = files.iter().filter(|(path, _)| path.contains(".gdb/")).count();
             assert!(item["format"] != "GDB" || geodatabase > 5, "{item}");
         }
     }
-    println!("{rasters} rasters and {vectors} GeoPackages opened");
+    println!("{rasters} rasters, {vectors} GeoPackages and {shapefiles} shapefiles opened");
     types.sort();
     types.dedup();
     assert_eq!(types, ["Byte", "Float32", "Int16", "UInt16"]);
-    assert!(rasters >= 25 && vectors >= 4, "{rasters} {vectors}");
+    assert!(rasters >= 25 && vectors >= 4 && shapefiles == 2, "{rasters} {vectors} {shapefiles}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,8 +27,7 @@ pub(super) fn of(stem: &str, recipe: &Recipe, raster_size: u32) -> Result<Vec<En
             rasters(stem, Theme::Imperviousness, &files, Layout::Layer, raster_size)
         }
         Recipe::Raster { theme, files, layout } => rasters(stem, *theme, files, *layout, raster_size),
-        Recipe::GeoPackage(plan) => vectors(stem, plan, false),
-        Recipe::Geodatabase(plan) => vectors(stem, plan, true),
+        Recipe::Vector(plan) => vectors(stem, plan),
         Recipe::CutOut { theme, west, north, degrees } => {
             let side = raster_size.min(256);
             let plan = RasterPlan {
@@ -153,8 +152,8 @@ fn rasters(
     Ok(entries)
 }
 
-fn vectors(package: &str, plan: &VectorPlan, geodatabase: bool) -> Result<Vec<Entry>, PackageError> {
-    let mut entries: Vec<Entry> = vector::files(plan, geodatabase)?
+fn vectors(package: &str, plan: &VectorPlan) -> Result<Vec<Entry>, PackageError> {
+    let mut entries: Vec<Entry> = vector::files(plan)?
         .into_iter()
         .map(|(path, bytes)| Entry { path: format!("{package}/Data/{path}"), bytes })
         .collect();

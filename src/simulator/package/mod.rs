@@ -18,7 +18,7 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 pub(crate) use spool::{Outer, Packages};
 pub(crate) use theme::Theme;
-pub(crate) use vector::VectorPlan;
+pub(crate) use vector::{Container, VectorPlan};
 
 /// What a package holds.
 #[derive(Debug, Default)]
@@ -28,10 +28,8 @@ pub(crate) enum Recipe {
     Generic,
     /// Rasters with side files.
     Raster { theme: Theme, files: RasterFiles, layout: Layout },
-    /// A GeoPackage.
-    GeoPackage(VectorPlan),
-    /// A file geodatabase.
-    Geodatabase(VectorPlan),
+    /// Vector data with side files.
+    Vector(VectorPlan),
     /// A zip from disk, served as it is.
     File(Arc<Path>),
     /// A cut-out: a folder instead of an inner zip.

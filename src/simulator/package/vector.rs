@@ -1,4 +1,4 @@
-//! Generated vector packages: GeoPackages and file geodatabases with coded polygons.
+//! Generated vector packages: GeoPackages, file geodatabases and shapefiles with coded polygons.
 
 use std::path::Path;
 
@@ -16,36 +16,66 @@ const SIDE: i64 = 12;
 /// Side of a square in metres.
 const STEP: f64 = 1500.0;
 
+/// How vector data is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Container {
+    /// One `.gpkg`.
+    GeoPackage,
+    /// A `.gdb` folder.
+    Geodatabase,
+    /// A `.shp` with its companions; one layer only.
+    Shapefile,
+}
+
 /// A vector file to be made.
 #[derive(Debug, Clone)]
 pub(crate) struct VectorPlan {
     /// Stem of the file.
     pub(crate) name: String,
+    /// How it is stored.
+    pub(crate) container: Container,
     /// Names of the layers; the first has coded polygons, others one outline each.
     pub(crate) layers: Vec<String>,
     /// Name of the column with the class code.
     pub(crate) code_column: &'static str,
 }
 
-/// The files of the layer set: one `.gpkg`, or what is inside a `.gdb` folder, as (relative path, bytes).
+/// The files of the layer set, as (relative path, bytes): one `.gpkg`, what is inside a `.gdb` folder, or a `.shp` and
+/// its companions.
 ///
 /// # Errors
 /// Whatever GDAL says, for example that it was built without the driver.
-pub(crate) fn files(plan: &VectorPlan, geodatabase: bool) -> gdal::errors::Result<Vec<(String, Vec<u8>)>> {
-    let (driver, ending) = if geodatabase { ("OpenFileGDB", ".gdb") } else { ("GPKG", ".gpkg") };
-    let path = memory_path(ending);
-    write(plan, driver, &path)?;
-    let file = format!("{}{ending}", plan.name);
-    if !geodatabase {
-        return Ok(vec![(file, vsi::get_vsi_mem_file_bytes_owned(&path)?)]);
+pub(crate) fn files(plan: &VectorPlan) -> gdal::errors::Result<Vec<(String, Vec<u8>)>> {
+    let name = &plan.name;
+    match plan.container {
+        Container::GeoPackage => {
+            let path = memory_path(".gpkg");
+            write(plan, "GPKG", &path)?;
+            Ok(vec![(format!("{name}.gpkg"), vsi::get_vsi_mem_file_bytes_owned(&path)?)])
+        }
+        Container::Geodatabase => {
+            let path = memory_path(".gdb");
+            write(plan, "OpenFileGDB", &path)?;
+            members(&path, |member| format!("{name}.gdb/{member}"))
+        }
+        Container::Shapefile => {
+            // A folder, in which every layer becomes a shapefile of its name.
+            let path = memory_path("");
+            write(plan, "ESRI Shapefile", &path)?;
+            members(&path, str::to_owned)
+        }
     }
-    let mut members = vsi::read_dir(&path, false)?;
+}
+
+/// The files of a folder in memory, under other names.
+fn members(folder: &str, rename: impl Fn(&str) -> String) -> gdal::errors::Result<Vec<(String, Vec<u8>)>> {
+    let mut members = vsi::read_dir(folder, false)?;
     members.sort();
     members
         .into_iter()
         .map(|member| {
-            let bytes = vsi::get_vsi_mem_file_bytes_owned(Path::new(&path).join(&member))?;
-            Ok((format!("{file}/{}", member.display()), bytes))
+            let bytes = vsi::get_vsi_mem_file_bytes_owned(Path::new(folder).join(&member))?;
+            Ok((rename(&member.display().to_string()), bytes))
         })
         .collect()
 }
@@ -55,12 +85,14 @@ fn write(plan: &VectorPlan, driver: &str, path: &str) -> gdal::errors::Result<()
     let laea = SpatialRef::from_epsg(3035)?;
     let legend = Theme::ClcSigned.classes();
     let field = Field::new(&plan.name, 7);
+    // A shapefile's table would have today's date in it.
+    let dated = ["DBF_DATE_LAST_UPDATE=2020-01-01"];
     for (index, layer) in plan.layers.iter().enumerate() {
         let layer = dataset.create_layer(LayerOptions {
             name: layer,
             srs: Some(&laea),
             ty: OGRwkbGeometryType::wkbMultiPolygon,
-            options: None,
+            options: (plan.container == Container::Shapefile).then_some(&dated),
         })?;
         let columns = [plan.code_column, "class_name", "Area_Ha", "ID"];
         layer.create_defn_fields(&[

@@ -7,7 +7,7 @@ use super::{
     builder::{choice, dataset, raster, rich_text},
     sample_more,
 };
-use crate::simulator::package::{Layout, RasterFiles, Recipe, Theme, VectorPlan};
+use crate::simulator::package::{Container, Layout, RasterFiles, Recipe, Theme, VectorPlan};
 
 impl World {
     /// The datasets that the simulator serves when nothing else is asked for.
@@ -79,10 +79,13 @@ pub(super) const EUROPE: (f64, f64) = (4_000_000.0, 3_400_000.0);
 fn corine(world: &mut World) {
     let keywords = ["Land cover", "Land use", "CORINE", "Copernicus"];
     let folder = "Corine_Land_Cover\\Corine_Land_Cover\\CLC_2018\\raster";
-    let vector = |name: &str| VectorPlan {
-        name: name.to_owned(),
-        layers: vec![name.to_owned()],
-        code_column: "Code_18",
+    let vector = |name: &str, container| {
+        Recipe::Vector(VectorPlan {
+            name: name.to_owned(),
+            container,
+            layers: vec![name.to_owned()],
+            code_column: "Code_18",
+        })
     };
     let clc = |id: &str, name: &str, path: &str, format: &str, kind: &str, size: &str| {
         json!({
@@ -121,12 +124,12 @@ fn corine(world: &mut World) {
     .package(
         clc("3bfb1a41-8b59-425d-b172-bd44517adbca", "u2018_clc2018_v2020_20u1_fgdb",
             &path("u2018_clc2018_v2020_20u1_fgdb"), "GDB", "Vector", "1.9 GB"),
-        Recipe::Geodatabase(vector("U2018_CLC2018_V2020_20u1")),
+        vector("U2018_CLC2018_V2020_20u1", Container::Geodatabase),
     )
     .package(
         clc("71a52224-0b24-4ecf-804c-a676c0017922", "u2018_clc2018_v2020_20u1_geoPackage",
             &path("u2018_clc2018_v2020_20u1_geoPackage"), "GPKG", "Vector", "3.2 GB"),
-        Recipe::GeoPackage(vector("U2018_CLC2018_V2020_20u1")),
+        vector("U2018_CLC2018_V2020_20u1", Container::GeoPackage),
     )
     .download(json!({
         "@id": "1bda2fbd-3230-42ba-98cf-69c96ac063bc", "name": "VECTOR", "collection": "100m",

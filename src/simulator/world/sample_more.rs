@@ -7,7 +7,7 @@ use super::{
     builder::{choice, dataset, raster},
     sample::{EUROPE, cut_out, eea_record, one, tiled},
 };
-use crate::simulator::package::{Layout, RasterFiles, Recipe, Theme, VectorPlan};
+use crate::simulator::package::{Container, Layout, RasterFiles, Recipe, Theme, VectorPlan};
 
 pub(super) fn forests(world: &mut World) {
     let family = "high-resolution-layer-forests-and-tree-cover";
@@ -151,8 +151,9 @@ pub(super) fn other_rasters(world: &mut World) {
 
 pub(super) fn vectors(world: &mut World) {
     let atlas = |name: &str| {
-        Recipe::GeoPackage(VectorPlan {
+        Recipe::Vector(VectorPlan {
             name: name.to_owned(),
+            container: Container::GeoPackage,
             layers: ["_UA2018", "_UA2018_Boundary", "_UA2018_UrbanCore"]
                 .map(|layer| format!("{}{layer}", name.split("_UA2018").next().unwrap_or(name)))
                 .to_vec(),
@@ -181,6 +182,37 @@ pub(super) fn vectors(world: &mut World) {
         atlas("EE003L1_NARVA_UA2018_v013"),
     )
     .download(cut_out("VECTOR", "", choice("GPKG"), "H:\\Urban_Atlas\\UA_2018\\UA_2018.gdb"))
+    .add_to(world);
+    woody_features(world);
+}
+
+/// Shapefiles: the oldest of the vector formats.
+fn woody_features(world: &mut World) {
+    let part = |number: u32| {
+        let name = format!("swf_2015_vec_FR_3035_123_pt{number:02}");
+        let record = json!({
+            "area": "France", "file": name, "format": "Shapefile", "path": format!("H:\\HRL\\SWF_2015\\{name}.zip"),
+            "resolution": "5 m", "size": "", "source": "EEA", "title": "", "type": "Vector", "version": "v1.2",
+            "year": "2015",
+        });
+        let recipe = Recipe::Vector(VectorPlan {
+            layers: vec![name.clone()],
+            name,
+            container: Container::Shapefile,
+            code_column: "code",
+        });
+        (record, recipe)
+    };
+    let ((first, first_recipe), (second, second_recipe)) = (part(1), part(2));
+    dataset(
+        "high-resolution-layer-small-woody-features/small-woody-features-2015",
+        "Small Woody Features 2015 (vector), Europe, 3-yearly",
+        "Provides linear hedgerows and scrubs, and isolated or scattered patches of woody features",
+    )
+    .facts("2015", "2015", "5 m", &["Hedgerows", "Woody vegetation", "Copernicus"])
+    .fields(json!({ "characteristics_spatial_representation_type": choice("Vector") }))
+    .package(first, first_recipe)
+    .package(second, second_recipe)
     .add_to(world);
 }
 
