@@ -10,8 +10,8 @@ use crate::store::entry_dir;
 use crate::store::vector::{VectorFormat, VectorMeta};
 
 /// Tables of a cold file geodatabase: GDAL lists the directory before it opens anything, and silently loses the
-/// layers whose tables it has not seen. The first eight are the system's.
-const COLD_TABLES: u32 = 16;
+/// layers whose tables it has not seen. The first eight are the system's, so there is room for 56 layers.
+const COLD_TABLES: u32 = 64;
 /// Files that a cold shapefile shows: those that every reader opens.
 const COLD_SHAPEFILE: [&str; 5] = [".shp", ".shx", ".dbf", ".prj", ".cpg"];
 
@@ -151,8 +151,8 @@ mod tests {
         assert_eq!(paths(VectorFormat::GeoPackage), ["P.gpkg"]);
         assert_eq!(paths(VectorFormat::Shapefile), ["P.shp", "P.shx", "P.dbf", "P.prj", "P.cpg"]);
         let database = paths(VectorFormat::FileGdb);
-        assert_eq!(database.len(), 1 + 2 + 2 * 16);
+        assert_eq!(database.len(), 1 + 2 + 2 * 64);
         assert_eq!(database[..4], ["P.gdb", "P.gdb/gdb", "P.gdb/timestamps", "P.gdb/a00000001.gdbtable"]);
-        assert_eq!(database.last().unwrap(), "P.gdb/a00000010.gdbtablx");
+        assert_eq!(database.last().unwrap(), "P.gdb/a00000040.gdbtablx");
     }
 }

@@ -100,18 +100,17 @@ fn a_cold_geopackage_opens_in_ogrinfo() {
 #[test]
 fn a_cold_file_geodatabase_opens_in_ogrinfo() {
     let Some(scene) = Scene::new(|sources| {
-        for product in ["clc_fgdb", "other_fgdb"] {
-            let layers =
-                [("U2018_CLC2018_V2020_20u1", 700), ("U2018_CLC2018_V2020_20u1_FR_GLP", 3), ("x", 9)];
-            make(&sources.join(product).join("DATA/U2018.gdb"), "OpenFileGDB", &layers);
-        }
+        let layers: Vec<String> = (0..20).map(|number| format!("layer{number}")).collect();
+        let layers: Vec<(&str, usize)> = layers.iter().map(|name| (name.as_str(), 700)).collect();
+        make(&sources.join("clc_fgdb/DATA/U2018.gdb"), "OpenFileGDB", &layers);
+        make(&sources.join("other_fgdb/DATA/U2018.gdb"), "OpenFileGDB", &[("one", 3)]);
     }) else {
         return;
     };
     let (served, source) =
         (scene.served("clc_fgdb", "clc_fgdb.gdb"), scene.source("clc_fgdb", "DATA/U2018.gdb"));
     let mut cold = vec!["gdb".to_owned(), "timestamps".to_owned()];
-    for table in 1..=16 {
+    for table in 1..=64 {
         cold.extend(["gdbtable", "gdbtablx"].map(|kind| format!("a{table:08x}.{kind}")));
     }
     cold.sort();
@@ -119,7 +118,7 @@ fn a_cold_file_geodatabase_opens_in_ogrinfo() {
     assert_eq!(names(&scene.mount.product("clc_fgdb")), ["clc_fgdb.gdb/", "item.json"]);
 
     let told = ogrinfo(&served, &["-so", "-al"]);
-    assert!(told.contains("Feature Count: 700") && told.contains("Feature Count: 9"), "{told}");
+    assert_eq!(told.matches("Feature Count: 700").count(), 20, "GDAL misses layers: {told}");
     assert_eq!(told, ogrinfo(&source, &["-so", "-al"]));
     assert_eq!(ogrinfo(&served, &["-ro", "-al"]), ogrinfo(&source, &["-ro", "-al"]));
     assert_eq!(names(&served), names(&source), "ready: the real files and no other");
