@@ -45,7 +45,7 @@ pub enum IngestError {
     #[error(
         "the package holds no raster (GeoTIFF) and no vector data (GeoPackage, file geodatabase, shapefile): found {found}"
     )]
-    NoRaster {
+    NoGeodata {
         /// What was found instead.
         found: String,
     },

@@ -106,7 +106,7 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
     let layers = discover::layers(&files);
     let mut vectors = vector::find(&files);
     if layers.is_empty() && vectors.is_empty() {
-        return Err(IngestError::NoRaster { found: summary(&files) });
+        return Err(IngestError::NoGeodata { found: summary(&files) });
     }
     vector::prepare(&mut vectors, &mut files, &unpacked, progress)?;
     let mut laid_out = layers

@@ -73,7 +73,7 @@ impl Mosaic {
 /// [`IngestError::Mosaic`] naming the tile that does not fit.
 pub(super) fn assemble(sources: Vec<(PathBuf, SourceFacts)>) -> Result<Mosaic, IngestError> {
     let Some((_, first)) = sources.first() else {
-        return Err(IngestError::NoRaster { found: "an empty layer".to_owned() });
+        return Err(IngestError::NoGeodata { found: "an empty layer".to_owned() });
     };
     let first = first.clone();
     let mosaic = if sources.len() == 1 { single(sources, first) } else { several(sources, first)? };

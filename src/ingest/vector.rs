@@ -149,6 +149,8 @@ fn layers(format: VectorFormat, path: &Path, most: usize) -> gdal::errors::Resul
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn found(paths: &[&str]) -> Vec<(VectorFormat, String)> {
@@ -178,5 +180,17 @@ mod tests {
             (VectorFormat::Shapefile, "P/shapes/roads.SHP"),
         ];
         assert_eq!(found, expected.map(|(format, path)| (format, path.to_owned())));
+    }
+
+    proptest! {
+        #[test]
+        fn any_names_give_sets_that_are_among_them(
+            names in proptest::collection::vec("[aé/.]{0,4}(\\.GDB/a00000001.gdbtable|\\.gdb|\\.gpkg|\\.ShP)?", 0..20),
+        ) {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            for (_, path) in found(&names) {
+                prop_assert!(names.iter().any(|name| name.starts_with(&path)), "{}", path);
+            }
+        }
     }
 }

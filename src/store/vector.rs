@@ -131,6 +131,8 @@ pub(super) fn check(meta: &EntryMeta) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn vector(format: VectorFormat, path: &str) -> VectorMeta {
@@ -165,6 +167,24 @@ mod tests {
             ("x/roads.v1.dbf", None),
         ] {
             assert_eq!(shapes.suffix(path).as_deref(), suffix, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn looking_at_a_part_of_the_files_misses_none(
+            set in "[ab]?/?[ab.]{0,3}(\\.gdb|\\.shp|é|\\.gpkg)?",
+            paths in proptest::collection::btree_set("[ab]?/?[ab.]{0,3}(\\.gdb/gdb|\\.shp|\\.dbf|\\.gpkg|é)?(\\.xml)?", 0..40),
+        ) {
+            let side = |path| SideFile { path, size: 1, sha256: None };
+            let originals: Vec<SideFile> = paths.into_iter().map(side).collect();
+            for format in VectorFormat::ALL {
+                let vector = vector(format, &set);
+                let found: Vec<&str> = vector.files(&originals).map(|(_, file)| file.path.as_str()).collect();
+                let all = originals.iter().map(|file| file.path.as_str());
+                let expected: Vec<&str> = all.filter(|path| vector.suffix(path).is_some()).collect();
+                prop_assert_eq!(found, expected);
+            }
         }
     }
 }

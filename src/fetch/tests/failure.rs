@@ -276,7 +276,7 @@ async fn a_damaged_package_is_fetched_once_more_and_then_its_task_is_burned() {
 #[tokio::test(start_paused = true)]
 async fn a_package_that_cannot_be_served_costs_no_second_order() {
     let house = House::new();
-    let none = || Conversion::Fails(IngestError::NoRaster { found: "3 × .txt".to_owned() });
+    let none = || Conversion::Fails(IngestError::NoGeodata { found: "3 × .txt".to_owned() });
     house.converter.plan([none(), none()]);
     let engine = house.engine();
     for downloads in [1, 2] {

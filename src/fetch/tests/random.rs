@@ -76,7 +76,7 @@ fn any_conversion() -> impl Strategy<Value = Conversion> {
         1 => (0usize..(20 << 20)).prop_map(Conversion::Writes),
         2 => Just(Conversion::Fails(damaged)),
         1 => Just(Conversion::Fails(IngestError::Timeout { seconds: 1 })),
-        1 => Just(Conversion::Fails(IngestError::NoRaster { found: "nothing".to_owned() })),
+        1 => Just(Conversion::Fails(IngestError::NoGeodata { found: "nothing".to_owned() })),
     ]
 }
 

@@ -111,7 +111,7 @@ fn a_package_without_geodata_says_what_it_has() {
     fs::write(&file, b"x").unwrap();
     let package = shop.zip(&[("a/u.csv", &file), ("a/b.xml", &file), ("a/c.xml", &file)]);
     let error = shop.ingest(&package).unwrap_err();
-    let IngestError::NoRaster { found } = &error else { panic!("{error}") };
+    let IngestError::NoGeodata { found } = &error else { panic!("{error}") };
     assert_eq!(found, "2 × .xml, 1 × .csv (e.g. 'a/b.xml')");
 }
 
