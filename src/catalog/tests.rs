@@ -437,6 +437,8 @@ pub(super) fn entry() -> EntryMeta {
         categorical: true,
         overviews: Vec::new(),
         sources: vec!["DATA/x.tif".to_owned()],
+        times: Vec::new(),
+        variable: Default::default(),
     };
     EntryMeta {
         format: ENTRY_FORMAT,
@@ -498,15 +500,33 @@ fn a_product_that_is_not_served_has_no_data_and_says_why() {
     let mut vector = file(1, "outlines");
     vector["format"] = json!("Geojson");
     let catalog = catalog(vec![dataset("d", &[vector, netcdf, file(3, "raster")])]);
-    for (product, word) in [("d/outlines", "vector"), ("d/temperature", "netCDF")] {
-        let item = parse(&item_document(catalog.find(product).unwrap(), None));
-        assert_eq!(item["assets"], json!({}), "{product}");
-        let why = item["properties"]["description"].as_str().unwrap();
-        assert!(why.contains(word) && why.contains("serves"), "{why}");
+    let item = parse(&item_document(catalog.find("d/outlines").unwrap(), None));
+    assert_eq!(item["assets"], json!({}));
+    let why = item["properties"]["description"].as_str().unwrap();
+    assert!(why.contains("vector") && why.contains("serves"), "{why}");
+    for served in ["d/raster", "d/temperature"] {
+        let item = parse(&item_document(catalog.find(served).unwrap(), None));
+        assert!(item["properties"].get("description").is_none());
+        assert_eq!(item["assets"].as_object().unwrap().len(), 2);
     }
-    let item = parse(&item_document(catalog.find("d/raster").unwrap(), None));
-    assert!(item["properties"].get("description").is_none());
-    assert_eq!(item["assets"].as_object().unwrap().len(), 2);
+}
+
+#[test]
+fn an_item_has_the_times_that_are_really_there() {
+    let catalog = sample();
+    let properties = |times: &[&str]| {
+        let mut entry = entry();
+        entry.rasters[0].times = times.iter().map(|time| time.parse().unwrap()).collect();
+        let item = parse(&item_document(catalog.find("clc2018/raster").unwrap(), Some(&entry)));
+        item["properties"].clone()
+    };
+    let several = properties(&["2021-01-01T00:00:00Z", "2021-01-11T00:00:00Z"]);
+    assert_eq!(several["datetime"], Value::Null);
+    assert_eq!(several["start_datetime"], "2021-01-01T00:00:00Z");
+    assert_eq!(several["end_datetime"], "2021-01-11T00:00:00Z");
+    let one = properties(&["2021-01-01T00:00:00Z"]);
+    assert_eq!(one["datetime"], "2021-01-01T00:00:00Z");
+    assert!(one.get("start_datetime").is_none());
 }
 
 #[test]

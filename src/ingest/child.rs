@@ -9,6 +9,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,8 @@ const PROGRESS_PAUSE: Duration = Duration::from_millis(50);
 enum Message {
     Sandbox(Walls),
     Progress(IngestProgress),
+    /// What is worked on from now on, for the message should it be the last.
+    Reading(String),
     Done(Box<EntryMeta>),
     Failed(IngestError),
 }
@@ -164,15 +167,18 @@ async fn converse(
         }
         String::from_utf8_lossy(&tail).trim().to_owned()
     };
-    let (outcome, tail) = tokio::join!(listen(BufReader::new(stdout), &mut stdin, on_progress), tail);
+    let mut reading = None;
+    let heard = listen(BufReader::new(stdout), &mut stdin, on_progress, &mut reading);
+    let (outcome, tail) = tokio::join!(heard, tail);
     // Only now: closing it tells the child to go.
     drop(stdin);
     let status = child.wait().await.map_err(|error| died(format!("cannot be waited for: {error}")))?;
     match outcome {
         Ok(Some(result)) => result,
-        Ok(None) => Err(died(how_it_ended(status, &tail))),
+        Ok(None) => Err(died(how_it_ended(status, reading.as_deref(), &tail))),
         Err(error) => {
-            Err(died(format!("sent what cannot be understood: {error}; {}", how_it_ended(status, &tail))))
+            let ending = how_it_ended(status, reading.as_deref(), &tail);
+            Err(died(format!("sent what cannot be understood: {error}; {ending}")))
         }
     }
 }
@@ -182,6 +188,7 @@ async fn listen(
     mut stdout: BufReader<tokio::process::ChildStdout>,
     stdin: &mut tokio::process::ChildStdin,
     mut on_progress: impl FnMut(IngestProgress) + Send,
+    reading: &mut Option<String>,
 ) -> io::Result<Option<Result<EntryMeta, IngestError>>> {
     let mut outcome = None;
     let mut line = Vec::new();
@@ -206,6 +213,7 @@ async fn listen(
                     let _ = stdin.write_all(b"+").await;
                 }
             }
+            Ok(Message::Reading(name)) => *reading = Some(name),
             Ok(Message::Done(meta)) => outcome = Some(Ok(*meta)),
             Ok(Message::Failed(error)) => outcome = Some(Err(error)),
             Err(_) => {
@@ -215,8 +223,8 @@ async fn listen(
     }
 }
 
-fn how_it_ended(status: ExitStatus, tail: &str) -> String {
-    let ending = match (status.signal(), status.code()) {
+fn how_it_ended(status: ExitStatus, reading: Option<&str>, tail: &str) -> String {
+    let mut ending = match (status.signal(), status.code()) {
         (Some(libc::SIGKILL), _) => "was killed, perhaps for lack of memory".to_owned(),
         (Some(libc::SIGABRT), _) => "aborted, perhaps for lack of memory".to_owned(),
         (Some(libc::SIGXFSZ), _) => "wrote a file beyond its limit".to_owned(),
@@ -224,6 +232,9 @@ fn how_it_ended(status: ExitStatus, tail: &str) -> String {
         (None, Some(code)) => format!("ended with exit code {code} and without a result"),
         (None, None) => "ended without a result".to_owned(),
     };
+    if let Some(name) = reading {
+        ending = format!("{ending} while it worked on '{name}'");
+    }
     if tail.is_empty() { ending } else { format!("{ending}; it printed: {tail}") }
 }
 
@@ -248,6 +259,7 @@ pub fn child_main() -> ExitCode {
         Ok(job) => job,
         Err(error) => return tell_and_exit(&Message::Failed(IngestError::Job { reason: error.to_string() })),
     };
+    IS_CHILD.store(true, Ordering::Relaxed);
     // Loaded before the walls go up, as are all shared libraries.
     register_drivers();
     match sandbox::enter(&job) {
@@ -292,21 +304,30 @@ fn read_job() -> io::Result<IngestJob> {
     Ok(serde_json::from_slice(&line)?)
 }
 
-/// GDAL gets exactly the drivers of what is served: whatever a file claims to be, nothing else can open it.
+/// The drivers that GDAL is left with: whatever a file claims to be, nothing else can open it.
+const DRIVERS: [&str; 5] = ["GTiff", "netCDF", "GPKG", "OpenFileGDB", "ESRI Shapefile"];
+
+/// Registers all drivers (some builds of GDAL have netCDF as a plugin, which nothing else finds) and takes all away
+/// that are not wanted.
 fn register_drivers() {
-    unsafe extern "C" {
-        fn GDALRegister_GTiff();
-        fn RegisterOGRGeoPackage();
-        fn RegisterOGROpenFileGDB();
-        fn RegisterOGRShape();
+    gdal::DriverManager::register_all();
+    for number in (0..gdal::DriverManager::count()).rev() {
+        let Ok(driver) = gdal::DriverManager::get_driver(number) else { continue };
+        if !DRIVERS.contains(&driver.short_name().as_str()) {
+            gdal::DriverManager::deregister_driver(&driver);
+        }
     }
     gdal::DriverManager::prevent_auto_registration();
-    // SAFETY: functions of libgdal without arguments, meant to be called once at the start.
-    unsafe {
-        GDALRegister_GTiff();
-        RegisterOGRGeoPackage();
-        RegisterOGROpenFileGDB();
-        RegisterOGRShape();
+}
+
+/// Set where this process is the child.
+static IS_CHILD: AtomicBool = AtomicBool::new(false);
+
+/// Tells the parent, if there is one, what file is worked on: should it be the end of the child, the message can
+/// name the file.
+pub(super) fn say_what_is_read(name: &str) {
+    if IS_CHILD.load(Ordering::Relaxed) {
+        tell(&Message::Reading(name.to_owned()));
     }
 }
 
@@ -342,6 +363,8 @@ fn tell_and_exit(message: &Message) -> ExitCode {
     tell(message);
     match message {
         Message::Failed(_) => ExitCode::FAILURE,
-        Message::Sandbox(_) | Message::Progress(_) | Message::Done(_) => ExitCode::SUCCESS,
+        Message::Sandbox(_) | Message::Progress(_) | Message::Reading(_) | Message::Done(_) => {
+            ExitCode::SUCCESS
+        }
     }
 }

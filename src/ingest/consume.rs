@@ -124,7 +124,7 @@ impl Sources {
                 let source = &mut files[overlap.source];
                 source.pieces += 1;
                 if let Some(counters) = &mut source.counters {
-                    counters.add(piece.band, overlap.window);
+                    counters.add(overlap.band, overlap.window);
                 }
             }
         }
@@ -135,10 +135,10 @@ impl Sources {
     ///
     /// # Errors
     /// [`IngestError::Disk`].
-    pub(super) fn done(&self, piece: Piece, overlaps: &[Overlap]) -> Result<(), IngestError> {
+    pub(super) fn done(&self, overlaps: &[Overlap]) -> Result<(), IngestError> {
         for overlap in overlaps {
             let mut source = self.files[overlap.source].lock().unwrap_or_else(PoisonError::into_inner);
-            source.done(piece.band, overlap.window).disk(|| "give back a source's blocks".to_owned())?;
+            source.done(overlap.band, overlap.window).disk(|| "give back a source's blocks".to_owned())?;
         }
         Ok(())
     }

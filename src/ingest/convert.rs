@@ -142,6 +142,8 @@ fn convert_as<T: Pixel>(
         categorical,
         overviews: grid::overviews(&levels),
         sources: mosaic.tiles.iter().map(|tile| tile.name.clone()).collect(),
+        times: mosaic.times.clone(),
+        variable: facts.variable.clone(),
     };
     let directory = Directory {
         pixel: raster.pixel,

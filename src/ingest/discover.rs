@@ -34,7 +34,7 @@ impl Layer {
 }
 
 /// Beginnings of words that name layers of quality: `CONF`, `confidence`, `QFLAG2`, `uncertainty` …
-const QUALITY_WORDS: [&str; 6] = ["conf", "qflag", "flag", "qual", "uncert", "nobs"];
+const QUALITY_WORDS: [&str; 7] = ["conf", "qflag", "flag", "qual", "uncert", "nobs", "noise"];
 
 /// Folders whose images illustrate the product and are not the product.
 const PICTURE_FOLDERS: [&str; 8] =
@@ -42,12 +42,21 @@ const PICTURE_FOLDERS: [&str; 8] =
 
 /// Groups the rasters among `files` (paths inside the package) into layers, in the order of their paths.
 ///
-/// Files are tiles of one layer when their names are equal apart from a token such as `E44N29` or `W020N60`.
+/// Files are tiles of one layer when their names are equal apart from a token such as `E44N29`, `W020N60` or `X18Y02`.
 /// Where that gives two tiles with the same name (dated folders), the folders tell the layers apart.
 pub(super) fn layers(files: &[String]) -> Vec<Layer> {
+    layers_of(files, is_raster)
+}
+
+/// The same for netCDF files.
+pub(super) fn netcdf_layers(files: &[String]) -> Vec<Layer> {
+    layers_of(files, is_netcdf)
+}
+
+fn layers_of(files: &[String], is_wanted: fn(&str) -> bool) -> Vec<Layer> {
     let mut by_stem: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for path in files.iter().map(String::as_str).filter(|path| is_raster(path)) {
-        let key = match without_token(stem(path)) {
+    for path in files.iter().map(String::as_str).filter(|path| is_wanted(path)) {
+        let key = match without_place(stem(path)) {
             Some(normal) => normal,
             // Files without a place in their names never belong together: keyed by the path.
             None => path.to_owned(),
@@ -77,16 +86,27 @@ pub(super) fn layers(files: &[String]) -> Vec<Layer> {
 
 fn is_raster(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
-    let (folders, file) = lower.rsplit_once('/').unwrap_or(("", &lower));
-    let is_tiff = file.ends_with(".tif") || file.ends_with(".tiff");
+    let file = lower.rsplit_once('/').map_or(lower.as_str(), |(_, file)| file);
+    (file.ends_with(".tif") || file.ends_with(".tiff")) && is_data(&lower)
+}
+
+fn is_netcdf(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    [".nc", ".nc4", ".cdf"].iter().any(|ending| lower.ends_with(ending)) && is_data(&lower)
+}
+
+/// False for pictures of the product and for what macOS leaves in zips.
+fn is_data(lower: &str) -> bool {
+    let (folders, file) = lower.rsplit_once('/').unwrap_or(("", lower));
     let is_picture = folders.split('/').any(|folder| PICTURE_FOLDERS.contains(&folder))
         || file.contains("_ql_")
         || file.contains("quicklook")
         || file.contains("thumbnail");
-    is_tiff && !is_picture && !file.starts_with("._")
+    !is_picture && !file.starts_with("._")
 }
 
-fn stem(path: &str) -> &str {
+/// The name of a file without its folders and its ending.
+pub(super) fn stem(path: &str) -> &str {
     let file = path.rsplit_once('/').map_or(path, |(_, file)| file);
     file.rsplit_once('.').map_or(file, |(stem, _)| stem)
 }
@@ -95,13 +115,13 @@ fn normal_folder(path: &str) -> String {
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     folder
         .split('/')
-        .map(|part| without_token(part).unwrap_or_else(|| part.to_owned()))
+        .map(|part| without_place(part).unwrap_or_else(|| part.to_owned()))
         .collect::<Vec<_>>()
         .join("/")
 }
 
 /// The name without its place and the separator in front of it, upper case letters kept; `None` without a place.
-fn without_token(name: &str) -> Option<String> {
+pub(super) fn without_place(name: &str) -> Option<String> {
     let bytes = name.as_bytes();
     let mut start = 0;
     while start < bytes.len() {
@@ -116,7 +136,7 @@ fn without_token(name: &str) -> Option<String> {
     None
 }
 
-/// Length of `E44N29`, `W020N60` … at the start, if it is a whole word.
+/// Length of `E44N29`, `W020N60`, `X18Y02` … at the start, if it is a whole word.
 fn token_length(bytes: &[u8]) -> Option<usize> {
     let digits =
         |from: usize| bytes[from.min(bytes.len())..].iter().take_while(|b| b.is_ascii_digit()).count();
@@ -126,7 +146,7 @@ fn token_length(bytes: &[u8]) -> Option<usize> {
     let north = digits(2 + east);
     let length = 2 + east + north;
     let whole = bytes.get(length).is_none_or(|next| !next.is_ascii_alphanumeric());
-    let is_place = matches!(first, b'E' | b'W') && matches!(second, b'N' | b'S');
+    let is_place = matches!((first, second), (b'E' | b'W', b'N' | b'S') | (b'X', b'Y'));
     (is_place && (2..=3).contains(&east) && (2..=3).contains(&north) && whole).then_some(length)
 }
 
@@ -206,11 +226,11 @@ mod tests {
 
     #[test]
     fn places_are_whole_words() {
-        assert_eq!(without_token("VPP_2019_S2_E44N29-03035-010m").as_deref(), Some("VPP_2019_S2-03035-010m"));
-        assert_eq!(without_token("eu_dem_v11_E40N20").as_deref(), Some("eu_dem_v11"));
-        assert_eq!(without_token("E000N40_lc").as_deref(), Some("lc"));
-        assert_eq!(without_token("SCENE44N29"), None);
-        assert_eq!(without_token("x_E4N29"), None);
-        assert_eq!(without_token("x_E44N29b"), None);
+        assert_eq!(without_place("VPP_2019_S2_E44N29-03035-010m").as_deref(), Some("VPP_2019_S2-03035-010m"));
+        assert_eq!(without_place("eu_dem_v11_E40N20").as_deref(), Some("eu_dem_v11"));
+        assert_eq!(without_place("E000N40_lc").as_deref(), Some("lc"));
+        assert_eq!(without_place("SCENE44N29"), None);
+        assert_eq!(without_place("x_E4N29"), None);
+        assert_eq!(without_place("x_E44N29b"), None);
     }
 }

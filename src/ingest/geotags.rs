@@ -11,6 +11,7 @@ use gdal::spatial_ref::SpatialRef;
 use gdal::{DriverManager, Metadata};
 
 use super::error::IngestError;
+use super::source::has_int8;
 use super::tiff::{Tag, first_directory};
 use crate::store::entry::{BandMeta, Crs, Number, PixelType};
 
@@ -59,7 +60,7 @@ pub(super) fn tags(what: &Georeference<'_>) -> Result<Vec<Tag>, IngestError> {
 fn write(what: &Georeference<'_>, path: &str) -> gdal::errors::Result<()> {
     let driver = DriverManager::get_driver_by_name("GTiff")?;
     let mut options = vec!["BIGTIFF=YES", "ENDIANNESS=LITTLE", "SPARSE_OK=TRUE"];
-    let has_int8 = gdal::version::VersionInfo::version_num().parse().unwrap_or(0) >= 3_070_000;
+    let has_int8 = has_int8();
     if what.pixel == PixelType::Int8 && !has_int8 {
         options.push("PIXELTYPE=SIGNEDBYTE");
     }

@@ -4,9 +4,10 @@
 //! run (child.rs, parent side) ── spawns ──▶ child_main (sandbox.rs) ──▶ ingest (here)
 //!
 //! package.rs    the outer zip, unpacked with suspicion
-//! discover.rs   which files are rasters, which of them are tiles of one layer
-//! source.rs     one raster as GDAL sees it; crs.rs, classes.rs, dbf.rs, legend.rs: what it means
-//! mosaic.rs     tiles on one grid
+//! lay_out.rs    discover.rs: which files are rasters, which of them are tiles of one layer; dated.rs: which layers
+//!               are one at several dates
+//! source.rs     one raster as GDAL sees it; crs.rs, classes.rs, dbf.rs, legend.rs: what it means; netcdf/: one per variable
+//! mosaic.rs     tiles on one grid; stack.rs: a band for each date
 //! convert.rs    one layer → one array: schedule.rs → pipeline.rs → encode.rs, pyramid.rs (overview.rs),
 //!               statistics.rs → sink.rs; raw_copy.rs where nothing needs to be encoded
 //! consume.rs    what is used up is given back to the disk, where room is tight
@@ -16,7 +17,7 @@
 //!
 //! What comes out is described in [`crate::store::entry`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -33,6 +34,7 @@ mod classes;
 mod consume;
 mod convert;
 mod crs;
+mod dated;
 mod dbf;
 mod discover;
 mod encode;
@@ -40,8 +42,10 @@ mod error;
 mod geotags;
 mod grid;
 mod job;
+mod lay_out;
 mod legend;
 mod mosaic;
+mod netcdf;
 mod overview;
 mod package;
 mod pipeline;
@@ -54,6 +58,7 @@ mod schedule;
 mod shard;
 mod sink;
 mod source;
+mod stack;
 mod statistics;
 mod tiff;
 mod vector;
@@ -103,18 +108,14 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
         job.consume,
         progress,
     )?;
-    let layers = discover::layers(&files);
     let mut vectors = vector::find(&files);
-    if layers.is_empty() && vectors.is_empty() {
+    let laid_out = lay_out::rasters(&files, &unpacked, &scratch, !vectors.is_empty())?;
+    if laid_out.is_empty() && vectors.is_empty() {
         return Err(IngestError::NoGeodata { found: summary(&files) });
     }
     vector::prepare(&mut vectors, &mut files, &unpacked, progress)?;
-    let mut laid_out = layers
-        .into_iter()
-        .map(|layer| lay_out(&layer, &unpacked).map(|mosaic| (layer, mosaic)))
-        .collect::<Result<Vec<_>, _>>()?;
-    laid_out.sort_by_cached_key(|(layer, mosaic)| layer.rank(mosaic.source_pixels()));
     let (layers, mosaics): (Vec<Layer>, Vec<Mosaic>) = laid_out.into_iter().unzip();
+    let last_use = last_uses(&mosaics);
     let kept = kept(&files, &layers, &unpacked)?;
     let kept_bytes: u64 = kept.iter().map(|file| file.size).sum();
     let total = mosaics.iter().map(Mosaic::pixel_bytes).sum::<u64>() + kept_bytes;
@@ -129,7 +130,10 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
     };
     let legends = Legends::among(&files, &unpacked);
     let mut rasters = Vec::new();
-    for ((layer, mosaic), name) in layers.iter().zip(&mosaics).zip(names(&job.product, &layers)) {
+    for ((number, mosaic), name) in mosaics.iter().enumerate().zip(names(&job.product, &layers)) {
+        child::say_what_is_read(&mosaic.facts.name);
+        let used_up: BTreeSet<&Path> =
+            mosaic.tiles.iter().map(|tile| &*tile.path).filter(|path| last_use[path] == number).collect();
         let preview = entry.join("preview.png");
         let target = Target {
             entry: &entry,
@@ -139,12 +143,13 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
             scratch: &scratch,
             limits: &job.limits,
             codec: job.codec,
-            consume: job.consume,
+            // Variables of one file share it: only the last may use it up.
+            consume: job.consume && mosaic.tiles.iter().all(|tile| used_up.contains(&*tile.path)),
         };
         rasters.push(convert::convert(mosaic, target, &mut tell)?);
         // The source's bytes are needed no more: the next layer may need their room.
-        for file in &layer.files {
-            fs::remove_file(unpacked.join(file)).disk(|| format!("delete the unpacked '{file}'"))?;
+        for path in used_up {
+            fs::remove_file(path).disk(|| format!("delete the unpacked '{}'", path.display()))?;
         }
     }
     let originals = keep_originals(kept, &unpacked, &entry.join("original"), &mut tell)?;
@@ -186,16 +191,10 @@ fn limit_gdal(limits: &Limits) {
     unsafe { gdal_sys::GDALSetCacheMax64(cache as i64) };
 }
 
-fn lay_out(layer: &Layer, unpacked: &Path) -> Result<Mosaic, IngestError> {
-    let sources = layer
-        .files
-        .iter()
-        .map(|name| {
-            let path = unpacked.join(name);
-            source::inspect(&path, name).map(|facts| (path, facts))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    mosaic::assemble(sources)
+/// The number of the last raster that needs each source.
+fn last_uses(mosaics: &[Mosaic]) -> HashMap<&Path, usize> {
+    let uses = mosaics.iter().enumerate();
+    uses.flat_map(|(number, mosaic)| mosaic.tiles.iter().map(move |tile| (&*tile.path, number))).collect()
 }
 
 /// Names of the arrays: the product's own for the first, the layers' for the others, `~2` … where taken.
@@ -204,8 +203,9 @@ fn names(product: &str, layers: &[Layer]) -> Vec<String> {
     let mut names = Vec::new();
     for (number, layer) in layers.iter().enumerate() {
         let wanted = if number == 0 { product } else { layer.stem.trim() };
-        // Zarr keeps names that begin with two underscores for itself.
-        let wanted = if wanted.starts_with("__") || wanted.is_empty() { "raster" } else { wanted };
+        // Zarr keeps names that begin with two underscores for itself; `.` and `..` are no names of folders.
+        let is_taken = wanted.starts_with("__") || ["", ".", ".."].contains(&wanted);
+        let wanted = if is_taken { "raster" } else { wanted };
         let name = std::iter::once(wanted.to_owned())
             .chain((2..).map(|n: u32| format!("{wanted}~{n}")))
             .find(|name| !taken.contains(name))

@@ -7,16 +7,20 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+
 use super::classes::AttributeTable;
 use super::error::IngestError;
 use super::grid::{Level, SIDE};
-use super::source::SourceFacts;
+use super::source::{Origin, SourceFacts};
 use crate::store::entry::Number;
 
 /// Furthest a tile may be off the grid, in pixels: cut-outs are "snapped by less than a pixel" in writing only.
 const OFF_GRID: f64 = 0.01;
 /// Most tiles of 512×512 one raster may have: the index of a larger one would not fit into memory.
 const MOST_TILES: u64 = 16 << 20;
+/// Most bands: TIFF counts them in 16 bits.
+const MOST_BANDS: usize = u16::MAX as usize;
 
 /// A layer as one raster.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +35,8 @@ pub(super) struct Mosaic {
     pub(super) nodata: Option<Number>,
     /// The tiles in the order they are laid down.
     pub(super) tiles: Vec<MosaicTile>,
+    /// When the bands are of, ascending; empty when they are no dates.
+    pub(super) times: Vec<Timestamp>,
     /// Facts of the first tile, which speaks for all; the colour table is that of the first tile that has one.
     pub(super) facts: SourceFacts,
 }
@@ -52,12 +58,60 @@ pub(super) struct MosaicTile {
     pub(super) height: u32,
     /// Its attribute table: tiles list only the classes they have.
     pub(super) attributes: Option<AttributeTable>,
+    /// How it is read.
+    pub(super) origin: Origin,
+    /// Which of the mosaic's bands it has.
+    pub(super) bands: TileBands,
+}
+
+/// Which bands of a mosaic a tile has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum TileBands {
+    /// All, in their order.
+    All,
+    /// Some: the mosaic's number and the tile's number of each, in the order of the first.
+    Some(Vec<(u32, u32)>),
+}
+
+impl TileBands {
+    /// The tile's number of a band of the mosaic, if the tile has it.
+    pub(super) fn source(&self, band: u32) -> Option<u32> {
+        match self {
+            Self::All => Some(band),
+            Self::Some(bands) => {
+                bands.binary_search_by_key(&band, |pair| pair.0).ok().map(|found| bands[found].1)
+            }
+        }
+    }
 }
 
 impl Mosaic {
     /// Pixels of all source files together: what a mosaic with holes really has.
     pub(super) fn source_pixels(&self) -> u64 {
         self.tiles.iter().map(|tile| u64::from(tile.width) * u64::from(tile.height)).sum()
+    }
+
+    /// Checks that it is not more than one raster can be.
+    ///
+    /// # Errors
+    /// [`IngestError::Unsupported`].
+    pub(super) fn fits(&self) -> Result<(), IngestError> {
+        let level = Level { width: self.width, height: self.height };
+        let bands = self.facts.bands.len();
+        let tiles = level.tiles() as u64 * bands as u64;
+        let unsupported = |reason: String| IngestError::Unsupported { name: self.facts.name.clone(), reason };
+        if bands > MOST_BANDS {
+            return Err(unsupported(format!(
+                "{bands} bands are more than the {MOST_BANDS} that a TIFF can have"
+            )));
+        }
+        if tiles > MOST_TILES {
+            return Err(unsupported(format!(
+                "{} × {} pixels are {tiles} tiles of {SIDE}×{SIDE}, more than {MOST_TILES}",
+                self.width, self.height
+            )));
+        }
+        Ok(())
     }
 
     /// Bytes of pixels of all bands.
@@ -77,17 +131,7 @@ pub(super) fn assemble(sources: Vec<(PathBuf, SourceFacts)>) -> Result<Mosaic, I
     };
     let first = first.clone();
     let mosaic = if sources.len() == 1 { single(sources, first) } else { several(sources, first)? };
-    let level = Level { width: mosaic.width, height: mosaic.height };
-    let tiles = level.tiles() as u64 * mosaic.facts.bands.len() as u64;
-    if tiles > MOST_TILES {
-        return Err(IngestError::Unsupported {
-            name: mosaic.facts.name,
-            reason: format!(
-                "{} × {} pixels are {tiles} tiles of {SIDE}×{SIDE}, more than {MOST_TILES}",
-                mosaic.width, mosaic.height
-            ),
-        });
-    }
+    mosaic.fits()?;
     Ok(mosaic)
 }
 
@@ -103,9 +147,19 @@ fn single(sources: Vec<(PathBuf, SourceFacts)>, facts: SourceFacts) -> Mosaic {
             width,
             height,
             attributes: facts.attributes,
+            origin: facts.origin,
+            bands: TileBands::All,
         })
         .collect();
-    Mosaic { width, height, geotransform: facts.geotransform, nodata: facts.nodata, tiles, facts }
+    Mosaic {
+        width,
+        height,
+        geotransform: facts.geotransform,
+        nodata: facts.nodata,
+        tiles,
+        times: Vec::new(),
+        facts,
+    }
 }
 
 fn several(sources: Vec<(PathBuf, SourceFacts)>, mut first: SourceFacts) -> Result<Mosaic, IngestError> {
@@ -176,10 +230,20 @@ fn several(sources: Vec<(PathBuf, SourceFacts)>, mut first: SourceFacts) -> Resu
             width: facts.width,
             height: facts.height,
             attributes: facts.attributes,
+            origin: facts.origin,
+            bands: TileBands::All,
         });
     }
     let transform = [origin[0] + left as f64 * dx, dx, 0.0, origin[3] + top as f64 * dy, 0.0, dy];
-    Ok(Mosaic { width, height, geotransform: Some(transform), nodata, tiles, facts: first })
+    Ok(Mosaic {
+        width,
+        height,
+        geotransform: Some(transform),
+        nodata,
+        tiles,
+        times: Vec::new(),
+        facts: first,
+    })
 }
 
 fn same_kind(first: &SourceFacts, tile: &SourceFacts) -> Result<(), String> {
@@ -209,12 +273,12 @@ fn same_kind(first: &SourceFacts, tile: &SourceFacts) -> Result<(), String> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(super) mod tests {
     use super::super::source::SourceBand;
     use super::*;
     use crate::store::entry::PixelType;
 
-    fn tile(name: &str, x: f64, y: f64) -> (PathBuf, SourceFacts) {
+    pub(in crate::ingest) fn tile(name: &str, x: f64, y: f64) -> (PathBuf, SourceFacts) {
         let facts = SourceFacts {
             name: name.to_owned(),
             width: 100,
@@ -229,6 +293,9 @@ mod tests {
             palette: Vec::new(),
             attributes: None,
             categories: Vec::new(),
+            origin: Origin::Tiff,
+            times: Vec::new(),
+            variable: Default::default(),
         };
         (PathBuf::from(name), facts)
     }

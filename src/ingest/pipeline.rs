@@ -236,7 +236,7 @@ impl<'a, T: Pixel> Worker<'a, T> {
             let covered = overlaps(self.shared.plan.mosaic, piece);
             let statistics = self.piece(piece, &covered, desk)?;
             if let Some(sources) = &self.shared.used_up {
-                sources.done(piece, &covered)?;
+                sources.done(&covered)?;
             }
             desk.tell(Message::Done { thread: desk.thread, number, statistics });
         }
@@ -342,23 +342,23 @@ impl<'a, T: Pixel> Worker<'a, T> {
             let overlap = covered[number];
             let clashes = covered[..number].iter().any(|earlier| earlier.touches(&overlap));
             if clashes {
-                self.read_over(piece.band, overlap)?;
+                self.read_over(overlap)?;
             } else {
                 let start = overlap.y * self.stride + overlap.x;
                 let stride = self.stride;
                 let source = self.sources.get(plan.mosaic, overlap.source)?;
-                source.read(piece.band, overlap.window, &mut self.pixels[start..], stride)?;
+                source.read(overlap.band, overlap.window, &mut self.pixels[start..], stride)?;
             }
         }
         Ok(true)
     }
 
     /// Lays a source over pixels that an earlier one wrote: it wins wherever it is not nodata.
-    fn read_over(&mut self, band: u32, overlap: Overlap) -> Result<(), IngestError> {
+    fn read_over(&mut self, overlap: Overlap) -> Result<(), IngestError> {
         let Window { width, height, .. } = overlap.window;
         self.overlap.resize(width * height, self.shared.fill);
         let source = self.sources.get(self.shared.plan.mosaic, overlap.source)?;
-        source.read(band, overlap.window, &mut self.overlap, width)?;
+        source.read(overlap.band, overlap.window, &mut self.overlap, width)?;
         for (row, new) in self.overlap.chunks_exact(width).take(height).enumerate() {
             let old = &mut self.pixels[(overlap.y + row) * self.stride + overlap.x..][..width];
             for (old, &new) in old.iter_mut().zip(new) {
@@ -389,7 +389,7 @@ impl OpenSources {
             Some(at) => self.readers.remove(at),
             None => {
                 let tile = &mosaic.tiles[number];
-                Some((number, SourceReader::open(&tile.path, &tile.name)?))
+                Some((number, SourceReader::open(&tile.path, &tile.name, &tile.origin)?))
             }
         };
         if self.readers.len() >= self.most {
@@ -408,6 +408,8 @@ impl OpenSources {
 pub(super) struct Overlap {
     /// Number of the source in the mosaic.
     pub(super) source: usize,
+    /// Which of the source's bands it is.
+    pub(super) band: u32,
     /// Where it begins in the piece.
     x: usize,
     y: usize,
@@ -431,7 +433,8 @@ impl Overlap {
         };
         let (x, source_x, width) = along(piece.x, piece.width, tile.x, tile.width)?;
         let (y, source_y, height) = along(piece.y, piece.height, tile.y, tile.height)?;
-        Some(Self { source: 0, x, y, window: Window { x: source_x, y: source_y, width, height } })
+        let band = tile.bands.source(piece.band)?;
+        Some(Self { source: 0, band, x, y, window: Window { x: source_x, y: source_y, width, height } })
     }
 
     fn touches(&self, other: &Self) -> bool {

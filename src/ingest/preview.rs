@@ -113,6 +113,8 @@ mod tests {
             categorical: false,
             overviews: Vec::new(),
             sources: Vec::new(),
+            times: Vec::new(),
+            variable: Default::default(),
         }
     }
 

@@ -5,15 +5,23 @@ use std::path::Path;
 
 use gdal::raster::{PaletteInterpretation, RasterBand};
 use gdal::{Dataset, DatasetOptions, GdalOpenFlags, Metadata};
+use jiff::Timestamp;
 
 use super::classes::{self, AttributeTable};
 use super::crs;
 use super::error::IngestError;
+use super::netcdf::{SliceReader, Slices};
 use super::pixel::{Pixel, representable};
 use crate::store::entry::{Crs, Number, PixelType};
+use crate::store::variable::VariableMeta;
 
 /// GDAL's `GDT_Int8`, by number because bindings older than 3.7 do not have it.
-const GDT_INT8: u32 = 14;
+pub(super) const GDT_INT8: u32 = 14;
+
+/// True when GDAL has a signed byte of its own.
+pub(super) fn has_int8() -> bool {
+    gdal::version::VersionInfo::version_num().parse().unwrap_or(0) >= 3_070_000
+}
 
 /// What is known of a source raster.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +52,21 @@ pub(super) struct SourceFacts {
     pub(super) attributes: Option<AttributeTable>,
     /// Category names of the first band, by value.
     pub(super) categories: Vec<String>,
+    /// Which driver reads it, and how.
+    pub(super) origin: Origin,
+    /// When its bands are of, in their order; empty when nothing tells.
+    pub(super) times: Vec<Timestamp>,
+    /// What a netCDF variable says of itself.
+    pub(super) variable: VariableMeta,
+}
+
+/// Where the pixels of a source come from.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Origin {
+    /// A TIFF.
+    Tiff,
+    /// A variable of a netCDF file.
+    Netcdf(Slices),
 }
 
 /// Facts of one band of a source.
@@ -125,10 +148,17 @@ pub(super) fn inspect(path: &Path, name: &str) -> Result<SourceFacts, IngestErro
         palette: palette(&first, pixel),
         attributes: classes::attribute_table(&first),
         categories: classes::category_names(&first),
+        origin: Origin::Tiff,
+        times: Vec::new(),
+        variable: VariableMeta::default(),
     })
 }
 
-fn side(pixels: usize) -> Result<u32, String> {
+/// A side of a raster.
+///
+/// # Errors
+/// When nobody could count it.
+pub(super) fn side(pixels: usize) -> Result<u32, String> {
     // GDAL counts in c_int, and so do readers of the result.
     i32::try_from(pixels)
         .ok()
@@ -198,8 +228,14 @@ fn palette(band: &RasterBand, pixel: PixelType) -> Vec<[u8; 4]> {
 /// An open source, for one thread.
 #[derive(Debug)]
 pub(super) struct SourceReader {
-    dataset: Dataset,
+    pixels: Pixels,
     name: String,
+}
+
+#[derive(Debug)]
+enum Pixels {
+    Tiff(Dataset),
+    Netcdf(Box<SliceReader>),
 }
 
 /// A window of a source and where it goes in a buffer.
@@ -220,8 +256,12 @@ impl SourceReader {
     ///
     /// # Errors
     /// [`IngestError::Raster`].
-    pub(super) fn open(path: &Path, name: &str) -> Result<Self, IngestError> {
-        Ok(Self { dataset: open(path, name, false)?, name: name.to_owned() })
+    pub(super) fn open(path: &Path, name: &str, origin: &Origin) -> Result<Self, IngestError> {
+        let pixels = match origin {
+            Origin::Tiff => Pixels::Tiff(open(path, name, false)?),
+            Origin::Netcdf(slices) => Pixels::Netcdf(Box::new(SliceReader::open(path, name, slices)?)),
+        };
+        Ok(Self { pixels, name: name.to_owned() })
     }
 
     /// Reads a window into `buffer`, whose rows are `stride` pixels apart and whose first pixel is the window's.
@@ -235,13 +275,16 @@ impl SourceReader {
         buffer: &mut [T],
         stride: usize,
     ) -> Result<(), IngestError> {
+        let dataset = match &self.pixels {
+            Pixels::Tiff(dataset) => dataset,
+            Pixels::Netcdf(reader) => return reader.read(band, window, buffer, stride),
+        };
         let Window { x, y, width, height } = window;
         let fits = width <= stride && height > 0 && buffer.len() >= (height - 1) * stride + width;
         if !fits {
             return Err(IngestError::raster(&*self.name, "window does not fit its buffer"));
         }
-        let band =
-            self.dataset.rasterband(band as usize + 1).map_err(|e| IngestError::raster(&*self.name, e))?;
+        let band = dataset.rasterband(band as usize + 1).map_err(|e| IngestError::raster(&*self.name, e))?;
         let int = |value: usize| c_int::try_from(value).map_err(|e| IngestError::raster(&*self.name, e));
         let line = (stride * size_of::<T>()) as i64;
         // SAFETY: the band is valid, the buffer holds `height` lines of `width` pixels `line` bytes apart

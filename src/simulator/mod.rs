@@ -38,6 +38,10 @@ mod task;
 mod text;
 mod world;
 
+/// For the tests of those who read netCDF.
+#[cfg(test)]
+pub(crate) use package::classic;
+
 use std::{
     fs::OpenOptions,
     io::{self, Write},

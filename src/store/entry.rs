@@ -13,9 +13,11 @@
 //!
 //! `ingest` writes it, `view` reads it, `catalog` describes it in STAC, `store` counts and proves it.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::checksum::Checksum;
+use super::variable::VariableMeta;
 use super::vector::VectorMeta;
 
 /// Side of a square tile (= Zarr chunk = TIFF tile) in pixels; FORMATS section 2.
@@ -84,9 +86,20 @@ pub struct RasterMeta {
     pub overviews: Vec<Overview>,
     /// Source files inside the package that went into this raster, as package paths.
     pub sources: Vec<String>,
+    /// When the bands are of, ascending: one for each band, or none where bands are no dates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub times: Vec<Timestamp>,
+    /// What a netCDF variable says of itself.
+    #[serde(default, skip_serializing_if = "VariableMeta::is_empty")]
+    pub variable: VariableMeta,
 }
 
 impl RasterMeta {
+    /// True when the bands are dates: the Zarr then has a dimension `time`.
+    pub fn has_time_axis(&self) -> bool {
+        self.bands.len() > 1 && self.times.len() == self.bands.len()
+    }
+
     /// What missing tiles hold: the nodata value, or 0 where there is none or where it is no value of the type
     /// (sources declare such things as -9999 for unsigned bytes). In Float32 it is rounded to what a pixel can be.
     pub fn fill_value(&self) -> Number {

@@ -13,6 +13,7 @@ pub mod layout;
 pub mod raster_file;
 pub mod shard_index;
 pub mod tiff;
+pub mod variable;
 pub mod vector;
 pub mod verify;
 

@@ -326,7 +326,7 @@ pub(super) enum Inside {
     Ready(ViewFile),
 }
 
-/// False for formats that this release cannot serve, netCDF for one: it must not order them either.
+/// False for formats that this release cannot serve: it must not order them either.
 pub fn is_served(product: Product<'_>) -> bool {
     !cold_names(product).is_empty()
 }
@@ -334,8 +334,10 @@ pub fn is_served(product: Product<'_>) -> bool {
 /// Names that a cold product shows, for all that it may turn out to hold: none for what cannot be served.
 fn cold_names(product: Product<'_>) -> Vec<view::ColdName> {
     let mut names = match product.kind() {
-        catalog::Kind::Raster | catalog::Kind::Unknown => view::cold_names(product.name()),
-        catalog::Kind::Vector | catalog::Kind::Netcdf => Vec::new(),
+        catalog::Kind::Raster | catalog::Kind::Netcdf | catalog::Kind::Unknown => {
+            view::cold_names(product.name())
+        }
+        catalog::Kind::Vector => Vec::new(),
     };
     let vectors = product.expected_vectors().iter();
     names.extend(vectors.flat_map(|format| view::cold_vector_names(product.name(), *format)));

@@ -41,7 +41,7 @@ pub fn item_document(product: Product<'_>, entry: Option<&EntryMeta>) -> Vec<u8>
             set("geometry", Value::Null);
         }
     }
-    set("properties", properties(product, entry.is_some()));
+    set("properties", properties(product, entry));
     set(
         "links",
         json!([
@@ -55,7 +55,8 @@ pub fn item_document(product: Product<'_>, entry: Option<&EntryMeta>) -> Vec<u8>
     pretty(&item)
 }
 
-fn properties(product: Product<'_>, ready: bool) -> Value {
+fn properties(product: Product<'_>, entry: Option<&EntryMeta>) -> Value {
+    let ready = entry.is_some();
     let dataset = product.dataset();
     let mut fields = Map::new();
     fields.insert("title".to_owned(), json!(product.raw_name().trim()));
@@ -64,6 +65,9 @@ fn properties(product: Product<'_>, ready: bool) -> Value {
     let own = product.year().map(Period::years).unwrap_or_default();
     let period = if own == Period::default() { dataset.period() } else { own };
     match (period.start, period.end) {
+        _ if entry.is_some_and(|entry| entry.rasters.iter().any(|raster| !raster.times.is_empty())) => {
+            times(entry, &mut fields);
+        }
         (Some(start), Some(end)) => {
             fields.insert("datetime".to_owned(), Value::Null);
             fields.insert("start_datetime".to_owned(), json!(start));
@@ -92,6 +96,17 @@ fn properties(product: Product<'_>, ready: bool) -> Value {
     Value::Object(fields)
 }
 
+/// The moment or the span of the dates that are really there.
+fn times(entry: Option<&EntryMeta>, fields: &mut Map<String, Value>) {
+    let times = || entry.into_iter().flat_map(|entry| &entry.rasters).flat_map(|raster| &raster.times);
+    let (first, last) = (times().min(), times().max());
+    fields.insert("datetime".to_owned(), if first == last { json!(first) } else { Value::Null });
+    if first != last {
+        fields.insert("start_datetime".to_owned(), json!(first));
+        fields.insert("end_datetime".to_owned(), json!(last));
+    }
+}
+
 /// `100 m`, `100m`, `0.3 km` in metres.
 fn metres(text: &str) -> Option<f64> {
     let text = text.trim().to_ascii_lowercase().replace(',', ".");
@@ -106,7 +121,7 @@ fn metres(text: &str) -> Option<f64> {
 /// Why a product has no data assets, or some that it may not have; `None` where there is nothing to say.
 fn note(product: Product<'_>) -> Option<&'static str> {
     match product.kind() {
-        Kind::Raster => None,
+        Kind::Raster | Kind::Netcdf => None,
         Kind::Unknown => Some(
             "the catalogue does not say what this product holds: which of its assets exist is known once it was fetched",
         ),
@@ -114,7 +129,6 @@ fn note(product: Product<'_>) -> Option<&'static str> {
         Kind::Vector => Some(
             "vector data in a format that this release of clmsfs does not serve: it serves GeoPackages, file geodatabases and shapefiles",
         ),
-        Kind::Netcdf => Some("netCDF data: this release of clmsfs serves rasters (GeoTIFF) only"),
     }
 }
 

@@ -197,7 +197,7 @@ pub(super) fn zarr_bytes(entry: &Path, name: &str) -> Vec<u8> {
 pub(super) fn gdal_pixels<T: Pixel>(path: &Path) -> Vec<T> {
     let facts = source::inspect(path, "test").unwrap();
     assert_eq!(facts.pixel, T::TYPE);
-    let reader = SourceReader::open(path, "test").unwrap();
+    let reader = SourceReader::open(path, "test", &source::Origin::Tiff).unwrap();
     let (width, height) = (facts.width as usize, facts.height as usize);
     let mut pixels = vec![T::ZERO; width * height * facts.bands.len()];
     for (band, plane) in pixels.chunks_mut(width * height).enumerate() {

@@ -3,8 +3,12 @@
 use super::{
     Layout, PackageError, RasterFiles, Recipe, Theme,
     raster::{self, RasterPlan},
+    soil_moisture,
     vector::{self, VectorPlan},
 };
+
+/// Most pixels along a side of a netCDF file: it is made in memory, once for each date.
+const LARGEST_NETCDF: u32 = 600;
 
 /// A file of a package.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ pub(super) fn of(stem: &str, recipe: &Recipe, raster_size: u32) -> Result<Vec<En
         }
         Recipe::Raster { theme, files, layout } => rasters(stem, *theme, files, *layout, raster_size),
         Recipe::Vector(plan) => vectors(stem, plan),
+        Recipe::SoilMoisture { dates } => Ok(soil_moistures(stem, dates, raster_size)),
         Recipe::CutOut { theme, west, north, degrees } => {
             let side = raster_size.min(256);
             let plan = RasterPlan {
@@ -150,6 +155,19 @@ fn rasters(
             .push(text(format!("{package}/Documents/Naming_convention_description.txt"), words.to_owned()));
     }
     Ok(entries)
+}
+
+/// A folder for each date, with the file and its description.
+fn soil_moistures(package: &str, dates: &[(&str, f64)], raster_size: u32) -> Vec<Entry> {
+    let side = raster_size.min(LARGEST_NETCDF);
+    let files = dates.iter().flat_map(|&(date, day)| {
+        let stem = soil_moisture::stem(date);
+        let folder = format!("{package}/{date}");
+        let file = Entry { path: format!("{folder}/{stem}.nc"), bytes: soil_moisture::file(date, day, side) };
+        let description = stem.replace("c_gls_SSM1km", "c_gls_SSM1km_PROD-DESC");
+        [file, text(format!("{folder}/{description}.xml"), metadata(&stem))]
+    });
+    files.collect()
 }
 
 fn vectors(package: &str, plan: &VectorPlan) -> Result<Vec<Entry>, PackageError> {

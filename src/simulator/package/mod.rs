@@ -1,8 +1,10 @@
 //! Packages: what the producers' zips hold, made deterministically from the product's name.
 
+pub(crate) mod classic;
 mod contents;
 mod pattern;
 mod raster;
+mod soil_moisture;
 mod spool;
 mod theme;
 mod vector;
@@ -30,6 +32,8 @@ pub(crate) enum Recipe {
     Raster { theme: Theme, files: RasterFiles, layout: Layout },
     /// Vector data with side files.
     Vector(VectorPlan),
+    /// NetCDF files of these dates (`20210101` and the days since 1970).
+    SoilMoisture { dates: Vec<(&'static str, f64)> },
     /// A zip from disk, served as it is.
     File(Arc<Path>),
     /// A cut-out: a folder instead of an inner zip.

@@ -254,6 +254,25 @@ pub(super) fn oddities(world: &mut World) {
     }))
     .add_to(world);
 
+    // Several dates in one package, as netCDF.
+    let january = "SSM1km_CEURO_202101";
+    dataset(
+        "soil-moisture/daily-surface-soil-moisture-2021",
+        "Surface Soil Moisture January 2021 (netCDF 1 km), Europe, daily",
+        "Provides daily surface soil moisture over Central Europe at 1 km, a netCDF file for each day",
+    )
+    .facts("2021", "2021", "1 km", &["Soil moisture", "Hydrology", "Copernicus"])
+    .fields(json!({ "characteristics_projection": "EPSG:4326" }))
+    .package(
+        json!({
+            "area": "Europe", "file": january, "format": "Netcdf", "path": format!("H:\\SSM\\{january}.zip"),
+            "resolution": "1 km", "size": "", "source": "EEA", "title": "", "type": "Raster", "version": "V1.1.1",
+            "year": "2021",
+        }),
+        Recipe::SoilMoisture { dates: vec![("20210101", 18_628.0), ("20210107", 18_634.0), ("20210113", 18_640.0)] },
+    )
+    .add_to(world);
+
     // Only a placeholder: nothing of it can be ordered.
     dataset(
         "soil-moisture/daily-surface-soil-moisture-v1.0",

@@ -14,7 +14,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::documents::pixel_value;
 use super::level::{Axis, Level};
+use super::time;
 use crate::store::entry::{Class, Crs, RasterMeta};
 
 /// The two Zarr formats that the view shows at once.
@@ -27,7 +29,11 @@ pub(crate) enum Format {
 /// Names of the dimensions of the pixels' array. Not `band`: xarray takes no array named like one of several
 /// dimensions of its own.
 pub(crate) fn dimensions(raster: &RasterMeta) -> Vec<&'static str> {
-    if raster.bands.len() > 1 { vec!["bands", "y", "x"] } else { vec!["y", "x"] }
+    match raster.bands.len() {
+        1 => vec!["y", "x"],
+        _ if raster.has_time_axis() => vec![time::NAME, "y", "x"],
+        _ => vec!["bands", "y", "x"],
+    }
 }
 
 /// Attributes of the pixels' array.
@@ -65,8 +71,18 @@ pub(crate) fn of_pixels(raster: &RasterMeta, level: &Level, format: Format) -> M
 /// Description, unit, scale and offset. CF knows one scalar for an array, so bands that differ get lists under
 /// rioxarray's names, which decode nothing.
 fn of_bands(raster: &RasterMeta, set: &mut impl FnMut(&str, Value)) {
+    let variable = &raster.variable;
+    if !variable.standard_name.is_empty() {
+        set("standard_name", json!(variable.standard_name));
+    }
+    if let Some(range) = variable.valid_range {
+        set("valid_range", json!(range.map(|limit| pixel_value(raster, limit.0))));
+    }
     let descriptions: Vec<&str> = raster.bands.iter().map(|band| band.description.as_str()).collect();
     match descriptions.as_slice() {
+        // What the bands are called is in the coordinate `time`.
+        _ if raster.has_time_axis() && variable.long_name.is_empty() => (),
+        _ if raster.has_time_axis() => set("long_name", json!(variable.long_name)),
         [one] if !one.is_empty() => set("long_name", json!(one)),
         [_, _, ..] if descriptions.iter().any(|text| !text.is_empty()) => {
             set("long_name", json!(descriptions))

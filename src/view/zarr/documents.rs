@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::attributes::{self, Format};
 use super::level::{Axis, Level};
+use super::time;
 use crate::store::entry::{Codec, RasterMeta, TILE};
 
 /// zstd level of the coordinate arrays.
@@ -82,6 +83,21 @@ fn nodes_v2(raster: &RasterMeta, levels: &[Level]) -> Map<String, Value> {
         nodes.insert(format!("{name}/.zarray"), array);
         nodes.insert(format!("{name}/.zattrs"), Value::Object(attributes::of_axis(raster, axis, Format::V2)));
     }
+    if raster.has_time_axis() {
+        let length = raster.times.len();
+        let array = json!({
+            "zarr_format": 2,
+            "shape": [length],
+            "chunks": [length],
+            "dtype": "<i8",
+            "compressor": {"id": "zstd", "level": COORDINATE_LEVEL, "checksum": true},
+            "fill_value": null,
+            "order": "C",
+            "filters": null,
+        });
+        nodes.insert(format!("{}/.zarray", time::NAME), array);
+        nodes.insert(format!("{}/.zattrs", time::NAME), Value::Object(time::attributes(raster, Format::V2)));
+    }
     nodes
 }
 
@@ -127,6 +143,21 @@ fn nodes_v3(raster: &RasterMeta, levels: &[Level]) -> Map<String, Value> {
                 attributes::of_axis(raster, axis, Format::V3),
             );
             nodes.insert(format!("{prefix}{}", axis.name()), coordinates);
+        }
+        if raster.has_time_axis() {
+            let length = raster.times.len();
+            let zstd =
+                json!({"name": "zstd", "configuration": {"level": COORDINATE_LEVEL, "checksum": true}});
+            let times = array(
+                json!([length]),
+                json!([length]),
+                "int64",
+                json!(0),
+                json!([little_endian(), zstd]),
+                json!([time::NAME]),
+                time::attributes(raster, Format::V3),
+            );
+            nodes.insert(format!("{prefix}{}", time::NAME), times);
         }
         let spatial_ref = array(
             json!([]),
@@ -194,7 +225,7 @@ fn shape_and_chunks(raster: &RasterMeta, level: &Level) -> (Vec<u64>, Vec<u64>) 
 }
 
 /// A value of the raster's pixel type as both formats write it.
-fn pixel_value(raster: &RasterMeta, value: f64) -> Value {
+pub(super) fn pixel_value(raster: &RasterMeta, value: f64) -> Value {
     if !raster.pixel.is_float() {
         json!(value as i64)
     } else if value.is_nan() {

@@ -3,7 +3,7 @@
 //! ```text
 //! .zgroup .zattrs .zmetadata zarr.json
 //! band/  .zarray .zattrs zarr.json <row>/<column>         (several bands: <band>/<row>/<column>)
-//! x/ y/  .zarray .zattrs zarr.json 0
+//! x/ y/  .zarray .zattrs zarr.json 0                      (time/ too where bands are dates)
 //! spatial_ref/ zarr.json 0
 //! ovr_2x/ zarr.json  band/ x/ y/ spatial_ref/             (v3 only), ovr_4x/ …
 //! ```
@@ -11,6 +11,7 @@
 mod attributes;
 mod documents;
 mod level;
+mod time;
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -32,6 +33,8 @@ pub(crate) struct ZarrTree {
     /// The chunk that stands for every missing one, when missing ones must not show: a raster without nodata has
     /// `fill_value: null` in v2, where a missing chunk means undefined pixels.
     empty_chunk: Option<Arc<[u8]>>,
+    /// The encoded times where bands are dates.
+    times: Option<Arc<[u8]>>,
 }
 
 #[derive(Debug)]
@@ -49,6 +52,8 @@ enum Place<'a> {
     Pixels,
     Axis,
     AxisChunk(Axis),
+    Time,
+    TimeChunk,
     SpatialRef,
     SpatialRefChunk,
     /// The parts below `band/`.
@@ -65,7 +70,11 @@ impl ZarrTree {
             .into_iter()
             .map(|level| LevelTree { level, prefix: level.prefix(), x: OnceLock::new(), y: OnceLock::new() })
             .collect();
-        Self { raster, several_bands: meta.bands.len() > 1, documents, levels, empty_chunk }
+        let times = meta.has_time_axis().then(|| {
+            let bytes: Vec<u8> = time::encoded(meta).1.into_iter().flat_map(i64::to_le_bytes).collect();
+            zstd_frame(&bytes, documents::COORDINATE_LEVEL)
+        });
+        Self { raster, several_bands: meta.bands.len() > 1, documents, levels, empty_chunk, times }
     }
 
     /// What stands at a path below the root, `None` for nothing (a missing chunk is nothing).
@@ -78,9 +87,11 @@ impl ZarrTree {
             Place::AxisChunk(axis) if tree.level.is_axis_aligned() => {
                 Some(Node::File(ViewFile::bytes(tree.coordinates(axis))))
             }
+            Place::Time if self.times.is_some() => Some(Node::Dir),
+            Place::TimeChunk => self.times.clone().map(|bytes| Node::File(ViewFile::bytes(bytes))),
             // The grid mapping is the value 0 of type int64.
             Place::SpatialRefChunk => Some(Node::File(ViewFile::bytes(Arc::from([0; 8])))),
-            Place::Axis | Place::AxisChunk(_) | Place::Nothing => {
+            Place::Axis | Place::AxisChunk(_) | Place::Time | Place::Nothing => {
                 self.documents.get(path).map(|bytes| Node::File(ViewFile::bytes(bytes.clone())))
             }
         };
@@ -98,6 +109,9 @@ impl ZarrTree {
                 listed.extend(documents.iter().map(|&name| Listed::file(name)));
                 listed.push(Listed::dir("band"));
                 listed.extend(documents::axes(&tree.level).map(|axis| Listed::dir(axis.name())));
+                if self.times.is_some() {
+                    listed.push(Listed::dir(time::NAME));
+                }
                 listed.push(Listed::dir("spatial_ref"));
                 if has_v2 {
                     let overviews = self.levels[1..].iter();
@@ -112,6 +126,10 @@ impl ZarrTree {
                 listed.extend((0..count).map(|number| Listed::dir(number.to_string())));
             }
             Place::Axis if tree.level.is_axis_aligned() => {
+                list_array(&mut listed, has_v2);
+                listed.push(Listed::file("0"));
+            }
+            Place::Time if self.times.is_some() => {
                 list_array(&mut listed, has_v2);
                 listed.push(Listed::file("0"));
             }
@@ -140,6 +158,8 @@ impl ZarrTree {
             "y" => Place::Axis,
             "x/0" => Place::AxisChunk(Axis::X),
             "y/0" => Place::AxisChunk(Axis::Y),
+            time::NAME => Place::Time,
+            "time/0" => Place::TimeChunk,
             "spatial_ref" => Place::SpatialRef,
             "spatial_ref/0" => Place::SpatialRefChunk,
             _ => match rest.strip_prefix("band/") {

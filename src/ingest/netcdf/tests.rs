@@ -1,0 +1,279 @@
+//! NetCDF files from bytes to pixels.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::ingest::pixel::Pixel;
+use crate::ingest::source::{SourceReader, Window};
+use crate::simulator::classic::{Classic, Values};
+use crate::store::entry::Number;
+
+/// A file with coordinates of 5 rows and 7 columns (dimensions 0 and 1) and 3 dates (dimension 2).
+fn file(ascending: bool) -> Classic {
+    let mut file = Classic::default();
+    let (lat, lon, time) = (file.dimension("lat", 5), file.dimension("lon", 7), file.dimension("time", 3));
+    let row = |row: usize| if ascending { 40.0 + row as f64 } else { 44.0 - row as f64 };
+    let text = Values::text;
+    file.variable(
+        "lat",
+        &[lat],
+        &[("units", text("degrees_north"))],
+        Values::Doubles((0..5).map(row).collect()),
+    );
+    let columns = (0..7).map(|column| 10.0 + f64::from(column) * 0.5).collect();
+    file.variable("lon", &[lon], &[("units", text("degrees_east"))], Values::Doubles(columns));
+    let units = [("units", text("days since 2021-01-01"))];
+    file.variable("time", &[time], &units, Values::Ints(vec![0, 10, 20]));
+    file
+}
+
+struct Inspected {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+    result: Result<Vec<VariableFacts>, IngestError>,
+}
+
+fn inspect_bytes(bytes: &[u8]) -> Inspected {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("0.nc");
+    std::fs::write(&path, bytes).unwrap();
+    let result = inspect(&path, "package/file.nc");
+    Inspected { _folder: folder, path, result }
+}
+
+impl Inspected {
+    fn facts(&self, number: usize) -> &SourceFacts {
+        &self.result.as_ref().unwrap()[number].facts
+    }
+
+    /// A whole band, through windows that do not fit anything evenly.
+    fn pixels<T: Pixel>(&self, number: usize, band: u32) -> Vec<T> {
+        let facts = self.facts(number);
+        assert_eq!(facts.pixel, T::TYPE);
+        let reader = SourceReader::open(&self.path, "package/file.nc", &facts.origin).unwrap();
+        let (width, height) = (facts.width as usize, facts.height as usize);
+        let mut pixels = vec![T::ZERO; width * height];
+        for y in (0..height).step_by(2) {
+            for x in (0..width).step_by(3) {
+                let window = Window { x, y, width: 3.min(width - x), height: 2.min(height - y) };
+                reader.read(band, window, &mut pixels[y * width + x..], width).unwrap();
+            }
+        }
+        pixels
+    }
+
+    fn refusal(&self) -> String {
+        match &self.result {
+            Err(IngestError::Unsupported { name, reason }) => {
+                assert_eq!(name, "package/file.nc");
+                reason.clone()
+            }
+            other => panic!("expected a refusal, got {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn stored_values_north_up_whatever_the_file() {
+    // Row 0 is the northernmost.
+    let value = |row: usize, column: usize| (row * 7 + column) as i16 - 9;
+    let wanted: Vec<i16> = (0..35).map(|at| value(at / 7, at % 7)).collect();
+    for ascending in [false, true] {
+        let mut file = file(ascending);
+        let row_of = |row: usize| if ascending { 4 - row } else { row };
+        let rows = (0..35).map(|at| value(row_of(at / 7), at % 7)).collect();
+        file.variable("rows", &[0, 1], &[], Values::Shorts(rows));
+        let columns = (0..35).map(|at| value(row_of(at % 5), at / 5)).collect();
+        file.variable("columns", &[1, 0], &[], Values::Shorts(columns));
+        let found = inspect_bytes(&file.bytes());
+        assert_eq!(found.facts(0).geotransform, Some([9.75, 0.5, 0.0, 44.5, 0.0, -1.0]));
+        assert_eq!(found.facts(0).crs.as_ref().unwrap().epsg, Some(4326));
+        assert_eq!(found.pixels::<i16>(0, 0), wanted, "ascending: {ascending}");
+        assert_eq!(found.pixels::<i16>(1, 0), wanted, "columns first, ascending: {ascending}");
+    }
+}
+
+#[test]
+fn columns_from_east_to_west_are_turned_round() {
+    let mut file = Classic::default();
+    let (y, x) = (file.dimension("y", 2), file.dimension("x", 3));
+    file.variable("y", &[y], &[], Values::Floats(vec![1000.0, 0.0]));
+    file.variable("x", &[x], &[], Values::Floats(vec![3000.0, 2000.0, 1000.0]));
+    file.variable("v", &[y, x], &[], Values::Ints(vec![1, 2, 3, 4, 5, 6]));
+    let found = inspect_bytes(&file.bytes());
+    assert_eq!(found.pixels::<i32>(0, 0), [3, 2, 1, 6, 5, 4]);
+    assert_eq!(found.facts(0).geotransform, Some([500.0, 1000.0, 0.0, 1500.0, 0.0, -1000.0]));
+    assert_eq!(found.facts(0).crs, None);
+}
+
+#[test]
+fn bytes_have_the_sign_that_the_file_says() {
+    let mut file = file(false);
+    let bytes = || Values::Bytes((0..35).map(|at| (at * 7) as u8 as i8).collect());
+    let minus_one = [("_FillValue", Values::Bytes(vec![-1]))];
+    file.variable("signed", &[0, 1], &minus_one, bytes());
+    let unsigned = [
+        ("_FillValue", Values::Bytes(vec![-1])),
+        ("_Unsigned", Values::text("true")),
+        ("valid_range", Values::Bytes(vec![0, -6])),
+        ("flag_values", Values::Bytes(vec![-5, -4])),
+        ("flag_meanings", Values::text("cloud snow")),
+    ];
+    file.variable("unsigned", &[0, 1], &unsigned, bytes());
+    let found = inspect_bytes(&file.bytes());
+    let signed: Vec<i8> = (0..35).map(|at| (at * 7) as u8 as i8).collect();
+    assert_eq!(found.pixels::<i8>(0, 0), signed);
+    assert_eq!(found.facts(0).nodata, Some(Number(-1.0)));
+    let unsigned: Vec<u8> = (0..35).map(|at| at * 7).collect();
+    assert_eq!(found.pixels::<u8>(1, 0), unsigned);
+    let facts = found.facts(1);
+    assert_eq!(facts.nodata, Some(Number(255.0)));
+    assert_eq!(facts.variable.valid_range, Some([Number(0.0), Number(250.0)]));
+    let table = facts.attributes.as_ref().unwrap();
+    assert_eq!(table.rows, [["251".to_owned(), "cloud".to_owned()], ["252".to_owned(), "snow".to_owned()]]);
+}
+
+#[test]
+fn shorts_without_a_sign() {
+    let mut file = file(false);
+    let values = (0..35).map(|at| (at * 1800) as u16 as i16).collect();
+    file.variable("v", &[0, 1], &[("_Unsigned", Values::text("true"))], Values::Shorts(values));
+    let found = inspect_bytes(&file.bytes());
+    let wanted: Vec<u16> = (0..35).map(|at| at * 1800).collect();
+    assert_eq!(found.pixels::<u16>(0, 0), wanted);
+}
+
+#[test]
+fn meaning_survives_and_nothing_is_made_up() {
+    let mut file = file(false);
+    let attributes = [
+        ("scale_factor", Values::Floats(vec![0.5])),
+        ("add_offset", Values::Doubles(vec![-10.0])),
+        ("units", Values::text("%")),
+        ("long_name", Values::text("Soil moisture")),
+        ("standard_name", Values::text("soil_moisture")),
+        ("missing_value", Values::Shorts(vec![-9999])),
+        // GDAL's raster interface would replace what is outside.
+        ("valid_range", Values::Shorts(vec![0, 10])),
+    ];
+    let values: Vec<i16> = (0..35).map(|at| if at == 3 { -9999 } else { at }).collect();
+    file.variable("v", &[0, 1], &attributes, Values::Shorts(values.clone()));
+    file.variable("plain", &[0, 1], &[], Values::Floats(vec![1.5; 35]));
+    let found = inspect_bytes(&file.bytes());
+    let facts = found.facts(0);
+    let band = &facts.bands[0];
+    assert_eq!((band.scale, band.offset), (Some(0.5), Some(-10.0)));
+    assert_eq!((band.unit.as_str(), band.description.as_str()), ("%", "Soil moisture"));
+    assert_eq!(
+        (facts.variable.standard_name.as_str(), facts.nodata),
+        ("soil_moisture", Some(Number(-9999.0)))
+    );
+    assert_eq!(found.pixels::<i16>(0, 0), values);
+    // What netCDF fills with when nobody says anything is no nodata value.
+    assert_eq!((found.facts(1).nodata, &found.facts(1).variable), (None, &Default::default()));
+    assert_eq!(found.pixels::<f32>(1, 0), [1.5; 35]);
+}
+
+#[test]
+fn steps_of_time_are_bands() {
+    let mut file = file(true);
+    file.variable("v", &[2, 0, 1], &[], Values::Ints((0..105).collect()));
+    let found = inspect_bytes(&file.bytes());
+    let facts = found.facts(0);
+    let labels: Vec<&str> = facts.bands.iter().map(|band| band.description.as_str()).collect();
+    assert_eq!(labels, ["2021-01-01", "2021-01-11", "2021-01-21"]);
+    assert_eq!(facts.times[2], "2021-01-21T00:00:00Z".parse().unwrap());
+    // Ascending latitudes: the last row of the file comes first.
+    assert_eq!(found.pixels::<i32>(0, 1)[..7], [63, 64, 65, 66, 67, 68, 69]);
+    assert_eq!(found.pixels::<i32>(0, 2)[28..], [70, 71, 72, 73, 74, 75, 76]);
+}
+
+#[test]
+fn depths_are_bands_without_times() {
+    let mut file = file(false);
+    let depth = file.dimension("depth", 2);
+    file.variable("depth", &[depth], &[("units", Values::text("cm"))], Values::Ints(vec![5, 20]));
+    let index = file.dimension("member", 2);
+    file.variable("v", &[depth, 0, 1], &[], Values::Ints((0..70).collect()));
+    file.variable("w", &[index, 0, 1], &[], Values::Ints((0..70).collect()));
+    let found = inspect_bytes(&file.bytes());
+    let labels = |number: usize| -> Vec<String> {
+        found.facts(number).bands.iter().map(|band| band.description.clone()).collect()
+    };
+    assert_eq!(
+        (labels(0), labels(1)),
+        (
+            vec!["depth 5 cm".to_owned(), "depth 20 cm".to_owned()],
+            vec!["member 0".to_owned(), "member 1".to_owned()],
+        )
+    );
+    assert!(found.facts(0).times.is_empty());
+    assert_eq!(found.pixels::<i32>(0, 1)[0], 35);
+}
+
+#[test]
+fn a_projected_grid_has_the_crs_of_its_mapping() {
+    let mut file = Classic::default();
+    let (y, x) = (file.dimension("y", 2), file.dimension("x", 2));
+    let coordinate = |name: &str| [("standard_name", Values::text(name)), ("units", Values::text("m"))];
+    file.variable(
+        "y",
+        &[y],
+        &coordinate("projection_y_coordinate"),
+        Values::Doubles(vec![3_000_050.0, 3_000_150.0]),
+    );
+    file.variable(
+        "x",
+        &[x],
+        &coordinate("projection_x_coordinate"),
+        Values::Doubles(vec![4_000_050.0, 4_000_150.0]),
+    );
+    let wkt = SpatialRef::from_epsg(3035).unwrap().to_wkt().unwrap();
+    let mapping = [
+        ("grid_mapping_name", Values::text("lambert_azimuthal_equal_area")),
+        ("spatial_ref", Values::text(&wkt)),
+    ];
+    file.variable("crs", &[], &mapping, Values::Ints(vec![0]));
+    file.variable("v", &[y, x], &[("grid_mapping", Values::text("crs"))], Values::Ints(vec![1, 2, 3, 4]));
+    let found = inspect_bytes(&file.bytes());
+    assert_eq!(found.facts(0).crs.as_ref().unwrap().epsg, Some(3035));
+    assert_eq!(found.facts(0).geotransform, Some([4_000_000.0, 100.0, 0.0, 3_000_200.0, 0.0, -100.0]));
+}
+
+#[test]
+fn what_cannot_be_served_names_the_file_and_the_way_out() {
+    let mut uneven = file(false);
+    uneven.variables[0].values = Values::Doubles(vec![44.0, 43.0, 42.0, 40.0, 39.0]);
+    uneven.variable("v", &[0, 1], &[], Values::Ints(vec![0; 35]));
+    let reason = inspect_bytes(&uneven.bytes()).refusal();
+    assert!(reason.contains("'lat'") && reason.contains("evenly") && reason.contains("remapnn"), "{reason}");
+
+    let mut nowhere = Classic::default();
+    let (a, b) = (nowhere.dimension("a", 2), nowhere.dimension("b", 3));
+    nowhere.variable("v", &[a, b], &[], Values::Ints(vec![0; 6]));
+    let reason = inspect_bytes(&nowhere.bytes()).refusal();
+    assert!(reason.contains("no coordinates") && reason.contains("'v'"), "{reason}");
+
+    let mut timeless = file(false);
+    timeless.variables[2].attributes[0].1 = Values::text("months since 2021-01-01");
+    timeless.variable("v", &[2, 0, 1], &[], Values::Ints(vec![0; 105]));
+    let reason = inspect_bytes(&timeless.bytes()).refusal();
+    assert!(reason.contains("'time'") && reason.contains("months"), "{reason}");
+}
+
+#[test]
+fn damaged_files_are_named() {
+    let mut good = file(false);
+    good.variable("v", &[0, 1], &[], Values::Ints(vec![7; 35]));
+    let bytes = good.bytes();
+    for bad in [&b"CDF\x02"[..], b"<html>", b"", &bytes[..80]] {
+        let found = inspect_bytes(bad);
+        assert!(
+            matches!(&found.result, Err(IngestError::Raster { name, .. }) if name == "package/file.nc"),
+            "{found:?}",
+            found = found.result
+        );
+    }
+}

@@ -1,0 +1,24 @@
+//! What a source's variable says of its values beyond GDAL's model: the CF attributes that readers of Zarr expect.
+
+use serde::{Deserialize, Serialize};
+
+use super::entry::Number;
+
+/// CF facts of a raster; empty for sources that are no netCDF.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VariableMeta {
+    /// What the values are, in words; bands by date have their dates as descriptions.
+    pub long_name: String,
+    /// The CF standard name, or empty.
+    pub standard_name: String,
+    /// Smallest and largest stored value that is a measurement; what lies outside are codes.
+    pub valid_range: Option<[Number; 2]>,
+}
+
+impl VariableMeta {
+    /// True when there is nothing to write down.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
