@@ -15,6 +15,7 @@ mod first_open;
 mod harness;
 mod killable;
 mod listing_is_free;
+mod netcdf;
 mod pixels;
 mod policy;
 mod single_flight;

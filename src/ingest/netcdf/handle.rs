@@ -96,6 +96,7 @@ impl File {
             ..DatasetOptions::default()
         };
         let dataset = Dataset::open_ex(path, options).map_err(|error| {
+            let error = error.to_string().replace(&*path.to_string_lossy(), name);
             let reason = format!(
                 "it is no netCDF, is damaged, or has more in its header than the conversion's memory holds ({error})"
             );

@@ -20,6 +20,11 @@ fn child_process() {
             eprintln!("about to crash");
             std::process::abort();
         }
+        "crash while reading" => {
+            println!("\n{}", serde_json::json!({"reading": "p/first.nc"}));
+            println!("{}", serde_json::json!({"reading": "p/x.nc"}));
+            std::process::abort();
+        }
         "hang" => loop {
             std::thread::park();
         },
@@ -77,7 +82,7 @@ fn look_around(job: &IngestJob, landlock: &str) -> String {
     format!("holes: {holes:?}")
 }
 
-fn program(role: &str) -> ChildProgram {
+pub(super) fn program(role: &str) -> ChildProgram {
     ChildProgram {
         path: std::env::current_exe().unwrap(),
         arguments: ["ingest::tests::child::child_process", "--exact", "--nocapture", "--test-threads=1"]
@@ -87,7 +92,7 @@ fn program(role: &str) -> ChildProgram {
     }
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -157,6 +162,14 @@ fn a_crash_is_an_error_with_its_last_words() {
     let error = block_on(run_with(&program("crash"), shop.job(&package), |_| {})).unwrap_err();
     let IngestError::Child { reason } = error else { panic!("{error}") };
     assert!(reason.contains("aborted") && reason.contains("about to crash"), "{reason}");
+}
+
+#[test]
+fn a_crash_names_the_file_that_was_worked_on() {
+    let shop = Workshop::new();
+    let (package, _) = package(&shop);
+    let error = block_on(run_with(&program("crash while reading"), shop.job(&package), |_| {})).unwrap_err();
+    assert!(error.to_string().contains("while it worked on 'p/x.nc'"), "{error}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod mosaics;
 mod packages;
 mod pixels;
 mod real;
+mod series;
 mod vectors;
 
 use std::fs;
