@@ -1,9 +1,10 @@
 //! Tiles of one layer put on one grid. Pure: facts in, places out.
 //!
-//! The geotransform tells where a tile lies, never its name. All tiles must share CRS, pixel size, pixel type,
-//! bands and scaling, and lie on one grid. Where tiles overlap, the later one (by name) wins wherever it is not
-//! nodata. A tile without a nodata value is taken as it is; one with another nodata value than the first stated
-//! one is refused, because rewriting its pixels would change the source's values.
+//! The geotransform tells where a tile lies, never its name. All tiles must share CRS, pixel size, bands and
+//! scaling, and lie on one grid. Where tiles overlap, the later one (by name) wins wherever it is not nodata.
+//! Tiles of different pixel types become the smallest type that holds all of them without loss. The nodata value is
+//! the first stated one; a tile without any is taken as it is, and what another value marks as nodata in its tile
+//! gets the mosaic's (a tile in which the mosaic's nodata value is a valid pixel is refused while it is read).
 
 use std::path::PathBuf;
 
@@ -13,10 +14,10 @@ use super::classes::AttributeTable;
 use super::error::IngestError;
 use super::grid::{Level, SIDE};
 use super::source::{Origin, SourceFacts};
-use crate::store::entry::Number;
+use crate::store::entry::{Number, PixelType};
 
-/// Furthest a tile may be off the grid, in pixels: cut-outs are "snapped by less than a pixel" in writing only.
-const OFF_GRID: f64 = 0.01;
+/// Furthest a tile may be off the grid, in pixels: what producers snap, and nobody sees.
+const OFF_GRID: f64 = 0.1;
 /// Most tiles of 512×512 one raster may have: the index of a larger one would not fit into memory.
 const MOST_TILES: u64 = 16 << 20;
 /// Most bands: TIFF counts them in 16 bits.
@@ -58,6 +59,8 @@ pub(super) struct MosaicTile {
     pub(super) height: u32,
     /// Its attribute table: tiles list only the classes they have.
     pub(super) attributes: Option<AttributeTable>,
+    /// Its own nodata value, where the mosaic's is another one.
+    pub(super) other_nodata: Option<Number>,
     /// How it is read.
     pub(super) origin: Origin,
     /// Which of the mosaic's bands it has.
@@ -147,6 +150,7 @@ fn single(sources: Vec<(PathBuf, SourceFacts)>, facts: SourceFacts) -> Mosaic {
             width,
             height,
             attributes: facts.attributes,
+            other_nodata: None,
             origin: facts.origin,
             bands: TileBands::All,
         })
@@ -184,9 +188,13 @@ fn several(sources: Vec<(PathBuf, SourceFacts)>, mut first: SourceFacts) -> Resu
     for (_, facts) in &sources {
         let transform = grid(facts)?;
         same_kind(&first, facts).map_err(|reason| refuse(facts, reason))?;
-        if facts.nodata.is_some() && facts.nodata != nodata {
-            return Err(refuse(facts, "its nodata value is another one".to_owned()));
-        }
+        // Variables are read as what they are stored as.
+        let can_widen = facts.origin == Origin::Tiff || facts.pixel == first.pixel;
+        let common = common_type(first.pixel, facts.pixel).filter(|_| can_widen);
+        first.pixel = common.ok_or_else(|| {
+            let (own, others) = (facts.pixel.zarr(), first.pixel.zarr());
+            refuse(facts, format!("its pixels are {own}, and no type holds these and {others}"))
+        })?;
         // A relative difference that adds up to less than the tolerance over the tile.
         let sides = [(transform[1], dx, facts.width), (transform[5], dy, facts.height)];
         if sides.iter().any(|&(size, of_first, pixels)| {
@@ -205,6 +213,10 @@ fn several(sources: Vec<(PathBuf, SourceFacts)>, mut first: SourceFacts) -> Resu
             return Err(refuse(facts, "its pixels lie between those of the others".to_owned()));
         }
         places.push((place[0].round() as i64, place[1].round() as i64));
+    }
+    if !matches!(first.pixel, PixelType::UInt8 | PixelType::UInt16) {
+        // TIFF has colour tables for these two only.
+        first.palette.clear();
     }
     let left = places.iter().map(|place| place.0).min().unwrap_or(0);
     let top = places.iter().map(|place| place.1).min().unwrap_or(0);
@@ -230,6 +242,7 @@ fn several(sources: Vec<(PathBuf, SourceFacts)>, mut first: SourceFacts) -> Resu
             width: facts.width,
             height: facts.height,
             attributes: facts.attributes,
+            other_nodata: facts.nodata.filter(|own| Some(*own) != nodata),
             origin: facts.origin,
             bands: TileBands::All,
         });
@@ -246,6 +259,28 @@ fn several(sources: Vec<(PathBuf, SourceFacts)>, mut first: SourceFacts) -> Resu
     })
 }
 
+/// The smallest pixel type that holds the values of both without loss. None for signed bytes with others: GDAL
+/// before 3.7 gives them as unsigned ones when it is to widen them.
+fn common_type(one: PixelType, other: PixelType) -> Option<PixelType> {
+    use PixelType::{Float32, Float64, Int8, Int16, Int32, UInt8, UInt16, UInt32};
+    if one == other {
+        return Some(one);
+    }
+    if one == Int8 || other == Int8 {
+        return None;
+    }
+    let holds = |wide: PixelType, narrow: PixelType| match (wide.integer_range(), narrow.integer_range()) {
+        (Some((low, high)), Some((from, to))) => low <= from && to <= high,
+        // All integers up to 24 bits fit into a single, up to 32 into a double.
+        (None, Some(_)) => wide == Float64 || narrow.size() < 4,
+        (None, None) => wide == Float64 || narrow == Float32,
+        (Some(_), None) => false,
+    };
+    [UInt8, Int16, UInt16, Int32, UInt32, Float32, Float64]
+        .into_iter()
+        .find(|wide| holds(*wide, one) && holds(*wide, other))
+}
+
 fn same_kind(first: &SourceFacts, tile: &SourceFacts) -> Result<(), String> {
     let codes = |facts: &SourceFacts| {
         facts.crs.as_ref().map(|crs| (crs.epsg, crs.epsg.is_none().then(|| crs.wkt2.clone())))
@@ -256,9 +291,6 @@ fn same_kind(first: &SourceFacts, tile: &SourceFacts) -> Result<(), String> {
             None => "no CRS".to_owned(),
         };
         return Err(format!("it has {}, the first tile {}", name(tile), name(first)));
-    }
-    if first.pixel != tile.pixel {
-        return Err(format!("its pixels are {}, not {}", tile.pixel.zarr(), first.pixel.zarr()));
     }
     if first.bands.len() != tile.bands.len() {
         return Err(format!("it has {} bands, not {}", tile.bands.len(), first.bands.len()));
@@ -276,7 +308,6 @@ fn same_kind(first: &SourceFacts, tile: &SourceFacts) -> Result<(), String> {
 pub(super) mod tests {
     use super::super::source::SourceBand;
     use super::*;
-    use crate::store::entry::PixelType;
 
     pub(in crate::ingest) fn tile(name: &str, x: f64, y: f64) -> (PathBuf, SourceFacts) {
         let facts = SourceFacts {
@@ -333,8 +364,7 @@ pub(super) mod tests {
             refused(&|f| f.geotransform = Some([5000.0, 10.0, 1.0, 3000.0, 0.0, -10.0])).contains("rotated")
         );
         assert!(refused(&|f| f.geotransform = Some([5e11, 10.0, 0.0, 3000.0, 0.0, -10.0])).contains("far"));
-        assert!(refused(&|f| f.pixel = PixelType::Int16).contains("int16"));
-        assert!(refused(&|f| f.nodata = Some(Number(0.0))).contains("nodata"));
+        assert!(refused(&|f| f.pixel = PixelType::Int8).contains("int8"));
         assert!(refused(&|f| f.bands.clear()).contains("bands"));
         assert!(refused(&|f| f.bands[0].scale = Some(2.0)).contains("scale"));
     }
@@ -345,6 +375,38 @@ pub(super) mod tests {
         plain.1.nodata = None;
         let mosaic = assemble(vec![plain, tile("b", 5000.0, 3000.0)]).unwrap();
         assert_eq!(mosaic.nodata, Some(Number(255.0)));
+    }
+
+    #[test]
+    fn another_nodata_value_is_remembered() {
+        let mut other = tile("b", 5000.0, 3000.0);
+        other.1.nodata = Some(Number(254.0));
+        let mosaic = assemble(vec![tile("a", 4000.0, 3000.0), other]).unwrap();
+        assert_eq!(mosaic.nodata, Some(Number(255.0)));
+        let own: Vec<_> = mosaic.tiles.iter().map(|tile| tile.other_nodata).collect();
+        assert_eq!(own, [None, Some(Number(254.0))]);
+    }
+
+    #[test]
+    fn types_become_the_smallest_that_holds_all() {
+        use PixelType::*;
+        for (one, other, common) in [
+            (UInt8, UInt16, Some(UInt16)),
+            (UInt8, Int16, Some(Int16)),
+            (UInt16, Int16, Some(Int32)),
+            (UInt32, Int32, Some(Float64)),
+            (UInt16, Float32, Some(Float32)),
+            (Int32, Float32, Some(Float64)),
+            (Float32, Float64, Some(Float64)),
+            (Int8, Int8, Some(Int8)),
+            (Int8, Int16, None),
+        ] {
+            assert_eq!(common_type(one, other), common, "{one:?} {other:?}");
+            assert_eq!(common_type(other, one), common, "{other:?} {one:?}");
+        }
+        let mut wide = tile("b", 5000.0, 3000.0);
+        wide.1.pixel = UInt16;
+        assert_eq!(assemble(vec![tile("a", 4000.0, 3000.0), wide]).unwrap().facts.pixel, UInt16);
     }
 
     #[test]

@@ -168,6 +168,30 @@ struct Shared<'a, T> {
     fill: T,
 }
 
+impl<T: Pixel> Shared<'_, T> {
+    /// Gives what a source marks as nodata by a value of its own the mosaic's value.
+    ///
+    /// # Errors
+    /// [`IngestError::Mosaic`] when the mosaic's value is a valid pixel of that source.
+    fn one_nodata(&self, overlap: Overlap, pixels: &mut [T], stride: usize) -> Result<(), IngestError> {
+        let tile = &self.plan.mosaic.tiles[overlap.source];
+        let own = tile.other_nodata.and_then(|number| T::exact(number.0));
+        let (Some(own), Some(nodata)) = (own, self.nodata) else { return Ok(()) };
+        let Window { width, height, .. } = overlap.window;
+        for pixel in pixels.chunks_mut(stride).take(height).flat_map(|row| row.iter_mut().take(width)) {
+            if own.same(*pixel) {
+                *pixel = nodata;
+            } else if nodata.same(*pixel) {
+                let reason = format!(
+                    "its nodata value is {own:?}, and {nodata:?}, which is nodata in the other tiles, is a value in it"
+                );
+                return Err(IngestError::Mosaic { name: tile.name.clone(), reason });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// From a worker to the thread that waits for them all.
 enum Message {
     /// A piece is done.
@@ -348,6 +372,7 @@ impl<'a, T: Pixel> Worker<'a, T> {
                 let stride = self.stride;
                 let source = self.sources.get(plan.mosaic, overlap.source)?;
                 source.read(overlap.band, overlap.window, &mut self.pixels[start..], stride)?;
+                self.shared.one_nodata(overlap, &mut self.pixels[start..], stride)?;
             }
         }
         Ok(true)
@@ -359,6 +384,7 @@ impl<'a, T: Pixel> Worker<'a, T> {
         self.overlap.resize(width * height, self.shared.fill);
         let source = self.sources.get(self.shared.plan.mosaic, overlap.source)?;
         source.read(overlap.band, overlap.window, &mut self.overlap, width)?;
+        self.shared.one_nodata(overlap, &mut self.overlap, width)?;
         for (row, new) in self.overlap.chunks_exact(width).take(height).enumerate() {
             let old = &mut self.pixels[(overlap.y + row) * self.stride + overlap.x..][..width];
             for (old, &new) in old.iter_mut().zip(new) {

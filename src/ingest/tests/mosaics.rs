@@ -158,9 +158,9 @@ fn classes_of_all_tiles_come_together() {
 fn a_legend_of_the_package_names_its_classes() {
     let shop = Workshop::new();
     let raster = shop.path("in/landcover.tif");
-    Tiff::default().write(&raster, |x, _, _| (x % 3) as u8);
+    Tiff::default().write(&raster, |_, _, x| (x % 3) as u8);
     let quality = shop.path("in/landcover_conf.tif");
-    Tiff::default().write(&quality, |x, _, _| (x % 100) as u8);
+    Tiff::default().write(&quality, |_, _, x| (x % 100) as u8);
     let style = shop.path("in/style.qml");
     let entry = |value: i32| {
         format!("<paletteEntry value=\"{value}\" label=\"class {value}\" color=\"#0102{value:02x}\"/>")
@@ -179,4 +179,38 @@ fn a_legend_of_the_package_names_its_classes() {
     assert_eq!(classes, [expected(0, "class 0"), expected(1, "class 1"), expected(2, "class 2")]);
     assert!(meta.rasters[0].categorical);
     assert!(meta.rasters[1].classes.is_empty(), "the legend of the classes is not that of their quality");
+}
+
+#[test]
+fn tiles_of_another_type_and_nodata_become_one_raster() {
+    let shop = Workshop::new();
+    let transform = |column: usize| [column as f64 * 640.0, 10.0, 0.0, 0.0, 0.0, -10.0];
+    let (left, right) = (shop.path("in/a_E40N30.tif"), shop.path("in/a_E41N30.tif"));
+    let narrow = Tiff { transform: transform(0), nodata: Some(255.0), ..Tiff::default() };
+    narrow.write(&left, |_, _, x| if x % 7 == 0 { 255 } else { x as u8 });
+    let wide = Tiff { transform: transform(1), nodata: Some(65535.0), ..Tiff::default() };
+    wide.write(&right, |_, y, x| if y % 5 == 0 { 65535 } else { 1000 + x as u16 });
+    let package = shop.zip(&[("a_E40N30.tif", &left), ("a_E41N30.tif", &right)]);
+    let meta = shop.ingest(&package).unwrap();
+    let raster = &meta.rasters[0];
+    assert_eq!((raster.pixel, raster.nodata), (PixelType::UInt16, Some(Number(255.0))));
+    let side = raster.width as usize / 2;
+    let expected: Vec<u16> = (0..raster.height as usize)
+        .flat_map(|y| {
+            (0..2 * side).map(move |x| match x {
+                x if x < side && x % 7 == 0 => 255,
+                x if x < side => u16::from(x as u8),
+                _ if y % 5 == 0 => 255,
+                x => 1000 + (x - side) as u16,
+            })
+        })
+        .collect();
+    check_raster(&shop.entry(), raster, &expected);
+
+    // A tile in which the others' nodata means something cannot be joined without a lie.
+    wide.write(&right, |_, _, x| 250 + x as u16);
+    let shop_two = Workshop::new();
+    let error = shop_two.ingest(&shop.zip(&[("a_E40N30.tif", &left), ("a_E41N30.tif", &right)])).unwrap_err();
+    assert!(error.to_string().contains("a_E41N30.tif"), "{error}");
+    assert!(error.to_string().contains("255, which is nodata in the other tiles"), "{error}");
 }
