@@ -145,7 +145,7 @@ fn cold_assets(product: Product<'_>) -> Value {
             "roles": ["data"],
         })
     };
-    if matches!(product.kind(), Kind::Raster | Kind::Unknown) {
+    if matches!(product.kind(), Kind::Raster | Kind::Netcdf | Kind::Unknown) {
         assets.insert("data".to_owned(), asset("tif", COG_TYPE, "cloud-optimised GeoTIFF"));
         assets.insert("zarr".to_owned(), asset("zarr", ZARR_TYPE, "Zarr store, versions 2 and 3"));
     }

@@ -247,7 +247,7 @@ mod tests {
         let world = World::sample();
         let moisture = (0..world.len())
             .map(|index| world.dataset(index))
-            .find(|dataset| dataset.path.contains("soil"))
+            .find(|dataset| dataset.path.ends_with("soil-moisture-v1.0"))
             .unwrap();
         let id = &world::items(&moisture, "downloadable_files")[0]["@id"];
         assert_eq!(
