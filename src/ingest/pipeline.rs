@@ -231,6 +231,8 @@ struct Worker<'a, T> {
     /// Pixels of a tile that overlaps others.
     overlap: Vec<T>,
     tile: Vec<T>,
+    /// Pixels of a row that are measurements.
+    measured: Vec<T>,
     bench: Bench<T>,
     packed: Vec<u8>,
     spans: Vec<(usize, u32)>,
@@ -247,6 +249,7 @@ impl<'a, T: Pixel> Worker<'a, T> {
             stride: schedule.width,
             overlap: Vec::new(),
             tile: vec![shared.fill; TILE_PIXELS],
+            measured: Vec::new(),
             bench: Bench::new(encoder),
             packed: Vec::new(),
             spans: Vec::new(),
@@ -314,11 +317,21 @@ impl<'a, T: Pixel> Worker<'a, T> {
                 .copy_from_slice(&self.pixels[start + row * self.stride..][..width]);
         }
         let uniform = is_uniform(&self.tile);
+        let variable = &plan.mosaic.facts.variable;
         if uniform {
-            statistics.add_uniform(self.tile[0], width * height, nodata);
-        } else {
+            if variable.measures(self.tile[0].to_f64()) {
+                statistics.add_uniform(self.tile[0], width * height, nodata);
+            }
+        } else if variable.valid_range.is_none() {
             for row in self.tile.chunks_exact(SIDE).take(height) {
                 statistics.add_row(&row[..width], nodata);
+            }
+        } else {
+            for row in self.tile.chunks_exact(SIDE).take(height) {
+                let measured = row[..width].iter().copied().filter(|pixel| variable.measures(pixel.to_f64()));
+                self.measured.clear();
+                self.measured.extend(measured);
+                statistics.add_row(&self.measured, nodata);
             }
         }
         let missing = uniform && as_bytes(&self.tile[..1]) == as_bytes(&[fill]);

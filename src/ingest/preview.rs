@@ -66,6 +66,7 @@ impl<T: Pixel> Paint<T> {
         let mut values: Vec<f64> = pixels
             .filter(|pixel| pixel.is_finite() && !nodata.is_some_and(|nodata| nodata.same(*pixel)))
             .map(Pixel::to_f64)
+            .filter(|value| raster.variable.measures(*value))
             .collect();
         values.sort_unstable_by(f64::total_cmp);
         let at = |percent: usize| values.get(values.len() * percent / 100).copied();

@@ -136,7 +136,7 @@ pub struct BandMeta {
     pub statistics: Option<Statistics>,
 }
 
-/// Exact statistics over the valid (not nodata, not NaN) pixels of a band.
+/// Exact statistics over the valid pixels of a band: not nodata, not NaN, not outside the variable's valid range.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Statistics {
     /// Smallest valid value.

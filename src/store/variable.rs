@@ -21,4 +21,9 @@ impl VariableMeta {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// False for the codes outside the valid range, which are no measurements.
+    pub fn measures(&self, stored: f64) -> bool {
+        self.valid_range.is_none_or(|[low, high]| (low.0..=high.0).contains(&stored))
+    }
 }

@@ -7,6 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::export::export;
 use super::*;
 use crate::store::entry::*;
@@ -48,6 +50,13 @@ fn nodata(value: f64, raster: RasterMeta) -> RasterMeta {
     RasterMeta { nodata: Some(Number(value)), ..raster }
 }
 
+/// Bands that are days.
+fn dates(raster: RasterMeta) -> RasterMeta {
+    let times =
+        (0..raster.bands.len() as i64).map(|day| Timestamp::from_second((18_628 + day) * 86_400).unwrap());
+    RasterMeta { times: times.collect(), ..raster }
+}
+
 /// One sample for each way in which rasters differ.
 fn samples() -> Vec<Sample> {
     let band = BandMeta {
@@ -76,6 +85,7 @@ fn samples() -> Vec<Sample> {
         Sample::of("geographic", nodata(255.0, geographic)),
         Sample::of("own_crs", own_crs),
         Sample::of("bands", nodata(-9999.0, bands(3, fixture::raster("r", PixelType::Int16, 1100, 700)))),
+        Sample::of("dates", dates(bands(3, fixture::raster("r", PixelType::UInt8, 1100, 700)))),
     ]
 }
 
@@ -408,4 +418,29 @@ fn a_damaged_table_is_an_error_and_never_nothing() {
 fn views_are_shared_between_threads() {
     fn shared<T: Send + Sync + 'static>() {}
     shared::<EntryView>();
+}
+
+#[test]
+fn bands_that_are_dates_have_a_coordinate_in_every_level() {
+    let samples = samples();
+    let sample = samples.iter().find(|sample| sample.meta.product == "dates").unwrap();
+    let store = Arc::new(zarrs::filesystem::FilesystemStore::new(sample.file(".zarr")).unwrap());
+    for prefix in ["", "/ovr_2x", "/ovr_4x"] {
+        let time = zarrs::array::Array::open(store.clone(), &format!("{prefix}/time")).unwrap();
+        let days: Vec<i64> = time.retrieve_array_subset(&time.subset_all()).unwrap();
+        assert_eq!(days, [18_628, 18_629, 18_630]);
+        assert_eq!(time.attributes()["units"], "days since 1970-01-01");
+        let band = zarrs::array::Array::open(store.clone(), &format!("{prefix}/band")).unwrap();
+        let names: Vec<Option<&str>> =
+            band.dimension_names().as_ref().unwrap().iter().map(|name| name.as_deref()).collect();
+        assert_eq!(names, [Some("time"), Some("y"), Some("x")]);
+    }
+    let listed = |path: &str| sample.view.list(path).unwrap().unwrap();
+    let names: Vec<String> =
+        listed("dates.zarr/time").into_iter().map(|listed| listed.name.into_owned()).collect();
+    assert_eq!(names, [".zarray", ".zattrs", "zarr.json", "0"]);
+    assert!(listed("dates.zarr").iter().any(|listed| listed.name == "time" && listed.is_dir));
+    let bands = samples.iter().find(|sample| sample.meta.product == "bands").unwrap();
+    assert!(bands.view.node("bands.zarr/time").unwrap().is_none());
+    assert!(bands.view.node("bands.zarr/time/0").unwrap().is_none());
 }

@@ -39,6 +39,7 @@ fn netcdf(day: usize) -> Vec<u8> {
         ("_FillValue", Values::Bytes(vec![-1])),
         ("scale_factor", Values::Doubles(vec![0.5])),
         ("long_name", text("Surface Soil Moisture")),
+        ("valid_range", Values::Bytes(vec![0, 100])),
         ("flag_values", Values::Bytes(vec![-5, -3])),
         ("flag_meanings", text("water slope")),
     ];
@@ -98,6 +99,12 @@ fn a_file_for_each_date_becomes_a_raster_by_date_for_each_variable() {
         assert_eq!(classes, [(251, "water"), (253, "slope")]);
         assert!(main.categorical && noise.classes.is_empty() && !noise.categorical);
         assert_eq!(main.sources.len(), 3);
+        // Codes are no measurements.
+        let measured: Vec<u8> = days(&[6], 0).into_iter().filter(|&pixel| pixel <= 100).collect();
+        let statistics = main.bands[1].statistics.unwrap();
+        assert_eq!((statistics.minimum, statistics.maximum), (0.0, 100.0));
+        let mean = measured.iter().map(|&pixel| f64::from(pixel)).sum::<f64>() / measured.len() as f64;
+        assert!((statistics.mean - mean).abs() < 1e-9);
         assert!(ingested.meta.originals.is_empty());
     }
 }

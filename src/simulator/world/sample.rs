@@ -34,6 +34,7 @@ impl World {
         sample_more::other_rasters(&mut world);
         sample_more::vectors(&mut world);
         sample_more::oddities(&mut world);
+        sample_more::netcdf(&mut world);
         world
     }
 }

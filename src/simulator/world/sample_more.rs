@@ -216,6 +216,27 @@ fn woody_features(world: &mut World) {
     .add_to(world);
 }
 
+/// Several dates in one package.
+pub(super) fn netcdf(world: &mut World) {
+    let january = "SSM1km_CEURO_202101";
+    dataset(
+        "soil-moisture/surface-soil-moisture-2021",
+        "Surface Soil Moisture January 2021 (netCDF 1 km), Europe, daily",
+        "Provides daily surface soil moisture over Central Europe at 1 km, a netCDF file for each day",
+    )
+    .facts("2021", "2021", "1 km", &["Soil moisture", "Hydrology", "Copernicus"])
+    .fields(json!({ "characteristics_projection": "EPSG:4326" }))
+    .package(
+        json!({
+            "area": "Europe", "file": january, "format": "Netcdf", "path": format!("H:\\SSM\\{january}.zip"),
+            "resolution": "1 km", "size": "", "source": "EEA", "title": "", "type": "Raster", "version": "V1.1.1",
+            "year": "2021",
+        }),
+        Recipe::SoilMoisture { dates: vec![("20210101", 18_628.0), ("20210107", 18_634.0), ("20210113", 18_640.0)] },
+    )
+    .add_to(world);
+}
+
 pub(super) fn oddities(world: &mut World) {
     // Names with blanks, parentheses, dots and a leading blank; two alike in one dataset; an id with underscores.
     let season = |name: &str| {
@@ -252,25 +273,6 @@ pub(super) fn oddities(world: &mut World) {
         "@id": "1c7acc95-02e5-4503-82fc-966a6dd225dd", "name": "RASTER", "collection": "300m",
         "full_format": null, "full_path": "", "full_source": null,
     }))
-    .add_to(world);
-
-    // Several dates in one package, as netCDF.
-    let january = "SSM1km_CEURO_202101";
-    dataset(
-        "soil-moisture/daily-surface-soil-moisture-2021",
-        "Surface Soil Moisture January 2021 (netCDF 1 km), Europe, daily",
-        "Provides daily surface soil moisture over Central Europe at 1 km, a netCDF file for each day",
-    )
-    .facts("2021", "2021", "1 km", &["Soil moisture", "Hydrology", "Copernicus"])
-    .fields(json!({ "characteristics_projection": "EPSG:4326" }))
-    .package(
-        json!({
-            "area": "Europe", "file": january, "format": "Netcdf", "path": format!("H:\\SSM\\{january}.zip"),
-            "resolution": "1 km", "size": "", "source": "EEA", "title": "", "type": "Raster", "version": "V1.1.1",
-            "year": "2021",
-        }),
-        Recipe::SoilMoisture { dates: vec![("20210101", 18_628.0), ("20210107", 18_634.0), ("20210113", 18_640.0)] },
-    )
     .add_to(world);
 
     // Only a placeholder: nothing of it can be ordered.
