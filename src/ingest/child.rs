@@ -131,6 +131,8 @@ fn spawn(program: &ChildProgram) -> io::Result<Child> {
         // One arena per thread would count against the address space limit.
         .env("MALLOC_ARENA_MAX", "4")
         .env("PROJ_NETWORK", "OFF")
+        // The staging folder is ours alone, and not every file system can lock.
+        .env("HDF5_USE_FILE_LOCKING", "FALSE")
         .env("LC_ALL", "C.UTF-8")
         .envs(program.environment.iter().map(|(name, value)| (name, value)))
         .current_dir("/")

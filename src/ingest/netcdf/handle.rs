@@ -391,7 +391,8 @@ unsafe fn class_of(kind: gdal_sys::GDALExtendedDataTypeH) -> (u32, u32) {
 }
 
 /// True when a variable that GDAL presents as Int16 is stored as signed bytes: before 3.7 GDAL's multidimensional
-/// interface has no signed byte, and only its raster interface tells.
+/// interface has no signed byte, and only its raster interface tells. Where that cannot be asked (a quote in the
+/// path of the cache, a colon in the variable's name) the pixels stay Int16, with the same values.
 pub(super) fn is_signed_byte(path: &Path, variable: &str) -> bool {
     let Some(path) = path.to_str() else { return false };
     let options = DatasetOptions {
