@@ -274,15 +274,14 @@ impl Vfs {
             return Ok(listed.iter().map(|listed| child(&listed.name, listed.is_dir)).collect());
         }
         let prefix = if inner.is_empty() { String::new() } else { format!("{inner}/") };
-        let names = cold_names(product);
         // what left the cache is no empty directory and no file either
         if !inner.is_empty() && !matches!(cold(product, inner)?, Inside::Directory { .. }) {
             return Err(VfsError::NotADirectory);
         }
-        Ok(names
-            .iter()
+        Ok(cold_names(product)
             .filter_map(|name| {
-                let rest = name.path.strip_prefix(&prefix)?;
+                let path = name.path(product.name());
+                let rest = path.strip_prefix(&prefix)?;
                 (!rest.is_empty() && !rest.contains('/')).then(|| child(rest, name.is_dir))
             })
             .collect())
@@ -328,31 +327,31 @@ pub(super) enum Inside {
 
 /// False for formats that this release cannot serve: it must not order them either.
 pub fn is_served(product: Product<'_>) -> bool {
-    !cold_names(product).is_empty()
+    cold_names(product).next().is_some()
 }
 
 /// Names that a cold product shows, for all that it may turn out to hold: none for what cannot be served.
-fn cold_names(product: Product<'_>) -> Vec<view::ColdName> {
-    let mut names = match product.kind() {
-        catalog::Kind::Raster | catalog::Kind::Netcdf | catalog::Kind::Unknown => {
-            view::cold_names(product.name())
-        }
-        catalog::Kind::Vector => Vec::new(),
+fn cold_names(product: Product<'_>) -> impl Iterator<Item = &'static view::ColdName> {
+    let rasters = match product.kind() {
+        catalog::Kind::Raster | catalog::Kind::Netcdf | catalog::Kind::Unknown => view::cold_raster_names(),
+        catalog::Kind::Vector => &[],
     };
     let vectors = product.expected_vectors().iter();
-    names.extend(vectors.flat_map(|format| view::cold_vector_names(product.name(), *format)));
-    names
+    rasters.iter().chain(vectors.flat_map(|format| view::cold_vector_names(*format)))
 }
 
 fn cold(product: Product<'_>, inner: &str) -> Result<Inside, VfsError> {
-    let names = cold_names(product);
-    if let Some(name) = names.iter().find(|name| name.path == inner) {
+    let find = |path: &str| {
+        let suffix = path.strip_prefix(product.name())?;
+        cold_names(product).find(|name| name.suffix == suffix)
+    };
+    if let Some(name) = find(inner) {
         return Ok(if name.is_dir { Inside::Directory { ready: false } } else { Inside::Cold });
     }
     // A reader that opened the Zarr before its product was evicted asks for chunks by name. "No such file" would
     // mean "a chunk of fill values" to it: say that the data is not here instead of serving a wrong pixel.
     let (root, rest) = inner.split_once('/').unwrap_or((inner, ""));
-    let listed = names.iter().any(|name| name.is_dir && name.path == root);
+    let listed = find(root).is_some_and(|name| name.is_dir);
     if root.ends_with(".zarr") && (!listed || is_zarr_node(rest)) {
         return Err(VfsError::Local(format!(
             "{inner}: the product has left the cache; open the Zarr anew to fetch it again"

@@ -28,6 +28,6 @@ mod export;
 mod tests;
 
 pub use entry_view::{EntryView, ViewError};
-pub use names::{ColdName, cold_names, served_names};
+pub use names::{ColdName, cold_raster_names, served_names};
 pub use node::{Content, Listed, Node, ViewFile};
 pub use vector::{ServedVector, cold_vector_names, served_vectors};

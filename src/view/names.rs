@@ -1,29 +1,46 @@
 //! Names of the files of a product, cold and ready.
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
 use crate::store::entry::EntryMeta;
 
 /// The root documents of a Zarr directory. A cold one shows exactly these: with fewer, GDAL and zarr-python open a
 /// wrong raster or none when the product has become ready between their listing and their reading.
 pub(crate) const ZARR_ROOT: [&str; 4] = [".zgroup", ".zattrs", ".zmetadata", "zarr.json"];
 
-/// A name that a cold raster product shows.
+/// A name that a cold product shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColdName {
-    /// Path relative to the product's directory.
-    pub path: String,
+    /// What follows the product's name in the path below its directory.
+    pub suffix: Cow<'static, str>,
     /// Whether it is a directory; files have size 0 until the product is ready.
     pub is_dir: bool,
 }
 
+impl ColdName {
+    pub(super) fn file(suffix: impl Into<Cow<'static, str>>) -> Self {
+        Self { suffix: suffix.into(), is_dir: false }
+    }
+
+    pub(super) fn directory(suffix: &'static str) -> Self {
+        Self { suffix: suffix.into(), is_dir: true }
+    }
+
+    /// The path below the directory of a product.
+    pub fn path(&self, product: &str) -> String {
+        format!("{product}{}", self.suffix)
+    }
+}
+
 /// What a raster product shows before it was fetched, directories before what is in them.
-pub fn cold_names(product: &str) -> Vec<ColdName> {
-    let zarr = format!("{product}.zarr");
-    let mut names = vec![
-        ColdName { path: format!("{product}.tif"), is_dir: false },
-        ColdName { path: zarr.clone(), is_dir: true },
-    ];
-    names.extend(ZARR_ROOT.map(|name| ColdName { path: format!("{zarr}/{name}"), is_dir: false }));
-    names
+pub fn cold_raster_names() -> &'static [ColdName] {
+    static NAMES: LazyLock<Vec<ColdName>> = LazyLock::new(|| {
+        let mut names = vec![ColdName::file(".tif"), ColdName::directory(".zarr")];
+        names.extend(ZARR_ROOT.map(|name| ColdName::file(format!(".zarr/{name}"))));
+        names
+    });
+    &NAMES
 }
 
 /// The stem under which each raster of an entry is served, in their order: the first under the product's name, the
@@ -47,8 +64,8 @@ mod tests {
 
     #[test]
     fn a_cold_product_shows_the_final_root_names() {
-        let names = cold_names("CLC_2018");
-        let paths: Vec<_> = names.iter().map(|name| name.path.as_str()).collect();
+        let names = cold_raster_names();
+        let paths: Vec<_> = names.iter().map(|name| name.path("CLC_2018")).collect();
         assert_eq!(
             paths,
             [

@@ -266,8 +266,8 @@ fn a_view_has_the_files_of_the_contract() {
     assert_eq!(names("confidence.zarr/band/0"), ["0"]);
     assert_eq!(names("original"), ["Metadata/", "Metadata.txt", "readme.pdf"]);
     assert_eq!(names("original/Metadata"), ["a.xml", "b/"]);
-    for cold in cold_names("P") {
-        assert!(sample.view.node(&cold.path).unwrap().is_some(), "{}", cold.path);
+    for cold in cold_raster_names() {
+        assert!(sample.view.node(&cold.path("P")).unwrap().is_some(), "{}", cold.suffix);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use super::file_tree::FileTree;
 use super::names::ColdName;
@@ -61,21 +62,23 @@ pub(super) fn tree(entry_dir: &Path, meta: &EntryMeta) -> FileTree {
     tree
 }
 
-/// What a product that is expected to be vector data of a format shows before it was fetched.
-pub fn cold_vector_names(product: &str, format: VectorFormat) -> Vec<ColdName> {
-    let file = |path: String| ColdName { path, is_dir: false };
+/// What a product that is expected to be vector data of a format shows before it was fetched, directories before
+/// what is in them.
+pub fn cold_vector_names(format: VectorFormat) -> &'static [ColdName] {
+    static PACKAGE: LazyLock<Vec<ColdName>> = LazyLock::new(|| vec![ColdName::file(".gpkg")]);
+    static DATABASE: LazyLock<Vec<ColdName>> = LazyLock::new(|| {
+        let mut names = vec![ColdName::directory(".gdb")];
+        names.extend([".gdb/gdb", ".gdb/timestamps"].map(ColdName::file));
+        let tables = (1..=COLD_TABLES)
+            .flat_map(|table| ["gdbtable", "gdbtablx"].map(|kind| format!(".gdb/a{table:08x}.{kind}")));
+        names.extend(tables.map(ColdName::file));
+        names
+    });
+    static SHAPEFILE: LazyLock<Vec<ColdName>> = LazyLock::new(|| COLD_SHAPEFILE.map(ColdName::file).into());
     match format {
-        VectorFormat::GeoPackage => vec![file(format!("{product}.gpkg"))],
-        VectorFormat::FileGdb => {
-            let directory = format!("{product}.gdb");
-            let mut names = vec![ColdName { path: directory.clone(), is_dir: true }];
-            names.extend(["gdb", "timestamps"].map(|name| file(format!("{directory}/{name}"))));
-            let tables = (1..=COLD_TABLES)
-                .flat_map(|table| ["gdbtable", "gdbtablx"].map(|kind| format!("a{table:08x}.{kind}")));
-            names.extend(tables.map(|name| file(format!("{directory}/{name}"))));
-            names
-        }
-        VectorFormat::Shapefile => COLD_SHAPEFILE.map(|ending| file(format!("{product}{ending}"))).to_vec(),
+        VectorFormat::GeoPackage => &PACKAGE,
+        VectorFormat::FileGdb => &DATABASE,
+        VectorFormat::Shapefile => &SHAPEFILE,
     }
 }
 
@@ -145,9 +148,8 @@ mod tests {
 
     #[test]
     fn cold_names_are_those_that_readers_need() {
-        let paths = |format| -> Vec<String> {
-            cold_vector_names("P", format).into_iter().map(|name| name.path).collect()
-        };
+        let paths =
+            |format| -> Vec<String> { cold_vector_names(format).iter().map(|name| name.path("P")).collect() };
         assert_eq!(paths(VectorFormat::GeoPackage), ["P.gpkg"]);
         assert_eq!(paths(VectorFormat::Shapefile), ["P.shp", "P.shx", "P.dbf", "P.prj", "P.cpg"]);
         let database = paths(VectorFormat::FileGdb);
