@@ -7,9 +7,15 @@ use crate::store::entry::{BandMeta, Class, Number, RasterMeta, Statistics};
 use super::footprint::corner;
 use super::{CLASSIFICATION, PROJECTION, RASTER, put};
 
-/// The extensions that [`raster_asset`] uses for these rasters.
+/// The extensions that [`raster_asset`] uses for these rasters. A schema refuses documents that declare its extension
+/// and use none of its fields.
 pub(super) fn uses(rasters: &[RasterMeta]) -> Vec<&'static str> {
-    let mut extensions = if rasters.is_empty() { Vec::new() } else { vec![PROJECTION, RASTER] };
+    let mut extensions = if rasters.is_empty() { Vec::new() } else { vec![PROJECTION] };
+    let scaled =
+        |raster: &RasterMeta| raster.bands.iter().any(|band| band.scale.is_some() || band.offset.is_some());
+    if rasters.iter().any(|raster| resolution(raster).is_some() || scaled(raster)) {
+        extensions.push(RASTER);
+    }
     if rasters.iter().any(|raster| !raster.classes.is_empty()) {
         extensions.push(CLASSIFICATION);
     }
@@ -32,8 +38,7 @@ pub(super) fn raster_asset(raster: &RasterMeta) -> Map<String, Value> {
     set("proj:bbox", json!(projected_box(raster)));
     set("data_type", json!(raster.pixel.zarr()));
     put(&mut fields, "nodata", raster.nodata.map(nodata));
-    // The extension counts in metres.
-    let resolution = crs.filter(|crs| crs.projected).map(|_| f64::hypot(dx, ry));
+    let resolution = resolution(raster);
     let bands: Vec<Value> = raster
         .bands
         .iter()
@@ -49,6 +54,12 @@ pub(super) fn raster_asset(raster: &RasterMeta) -> Map<String, Value> {
         .collect();
     fields.insert("bands".to_owned(), Value::Array(bands));
     fields
+}
+
+/// The side of a pixel. The extension counts in metres, so degrees have none.
+fn resolution(raster: &RasterMeta) -> Option<f64> {
+    let [_, dx, _, _, ry, _] = raster.geotransform;
+    raster.crs.as_ref().filter(|crs| crs.projected).map(|_| f64::hypot(dx, ry))
 }
 
 fn projected_box(raster: &RasterMeta) -> [f64; 4] {
@@ -128,6 +139,8 @@ fn class_name(class: &Class) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::entry::PixelType;
+    use crate::store::fixture;
 
     #[test]
     fn class_names_fit_the_extension() {
@@ -136,6 +149,17 @@ mod tests {
         assert_eq!(name("Moors & heathland (322)"), "Moors_heathland_322");
         assert_eq!(name("–"), "class_-1");
         assert_eq!(name(""), "class_-1");
+    }
+
+    #[test]
+    fn only_extensions_in_use_are_declared() {
+        let metres = fixture::raster("r", PixelType::UInt16, 10, 10);
+        assert_eq!(uses(std::slice::from_ref(&metres)), [PROJECTION, RASTER]);
+        let mut degrees = fixture::geographic(metres);
+        assert_eq!(uses(std::slice::from_ref(&degrees)), [PROJECTION]);
+        degrees.bands[0].scale = Some(0.5);
+        assert_eq!(uses(std::slice::from_ref(&degrees)), [PROJECTION, RASTER]);
+        assert_eq!(uses(&[fixture::classes("r", 10, 10)]), [PROJECTION, RASTER, CLASSIFICATION]);
     }
 
     #[test]

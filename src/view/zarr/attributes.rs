@@ -8,9 +8,8 @@
 //! | rioxarray 0.17 to 0.19 | `crs`, `spatial_ref` through `coordinates` | `x`, `y`, `GeoTransform` | v2 `fill_value`, v3 `_FillValue` |
 //! | rioxarray 0.23 | the same, `proj:code` | the same, `spatial:transform` | the same |
 //!
-//! GDAL before 3.10.1 swaps the axes when it reprojects from any Zarr (its own too) whose CRS names the northing or
-//! the latitude first (<https://github.com/OSGeo/gdal/pull/11381>); no spelling of `_CRS` avoids that, `-s_srs` or
-//! the `.tif` does.
+//! GDAL before 3.10.1 swaps the axes when it reprojects from any Zarr, its own too, whatever the order of the CRS' axes
+//! (<https://github.com/OSGeo/gdal/pull/11381>); no spelling of `_CRS` avoids that, `-s_srs` or the `.tif` does.
 
 use serde_json::{Map, Value, json};
 
