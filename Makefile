@@ -3,11 +3,12 @@ SHELL := /bin/bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test build lint fmt clean
+.PHONY: help demo test interop-qgis build lint fmt clean
 
 help:
 	@echo "make demo    build, mount a simulated service and walk through it; leaves nothing behind"
 	@echo "make test    lint, all tests (through real mounts), and how many ran"
+	@echo "make interop-qgis   what QGIS makes of every kind of package (installs QGIS: 680 MB)"
 	@echo "make build   the program, optimised: $(TARGET)/release/clmsfs"
 	@echo "make lint    rustfmt and clippy only"
 	@echo "make fmt     format the sources"
@@ -23,6 +24,12 @@ test:
 	@scripts/system-packages test
 	@scripts/interop-python
 	@CLMSFS_TEST_PYTHON="$(abspath $(TARGET))/interop/bin/python" scripts/run-tests
+
+interop-qgis:
+	@scripts/system-packages qgis
+	@scripts/interop-python
+	CLMSFS_INTEROP_TOOLS=qgis CLMSFS_TEST_PYTHON="$(abspath $(TARGET))/interop/bin/python" \
+	$(CARGO) test --locked --test interop -- --show-output
 
 build:
 	@scripts/system-packages build

@@ -25,6 +25,7 @@ pub(crate) struct MountBuilder {
     credentials: PathBuf,
     api: String,
     arguments: Vec<OsString>,
+    watchdog: Duration,
 }
 
 impl MountBuilder {
@@ -34,7 +35,15 @@ impl MountBuilder {
             credentials: simulator.key().to_owned(),
             api: simulator.api().to_owned(),
             arguments: Vec::new(),
+            watchdog: WATCHDOG,
         }
+    }
+
+    /// Another time after which it is killed.
+    #[allow(dead_code, reason = "of the promises none takes longer; the interop suite does")]
+    pub(crate) fn watchdog(mut self, limit: Duration) -> Self {
+        self.watchdog = limit;
+        self
     }
 
     /// Adds a flag with its value. Given twice, the later one counts.
@@ -85,7 +94,7 @@ impl MountBuilder {
         let pid = Arc::new(AtomicU32::new(0));
         let mut mount = Mount {
             service: start(&self.folder, &arguments, &point),
-            _watchdog: watch(Arc::clone(&pid)),
+            _watchdog: watch(Arc::clone(&pid), self.watchdog),
             watched: pid,
             folder: self.folder,
             arguments,
@@ -104,11 +113,11 @@ fn start(folder: &Path, arguments: &[OsString], point: &Path) -> Service {
 }
 
 /// Kills the process with that id when the sender has not gone in time.
-fn watch(pid: Arc<AtomicU32>) -> Sender<()> {
+fn watch(pid: Arc<AtomicU32>, limit: Duration) -> Sender<()> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
-        if receiver.recv_timeout(WATCHDOG) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("the mount is killed after {WATCHDOG:?}");
+        if receiver.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("the mount is killed after {limit:?}");
             process::send(pid.load(Ordering::SeqCst), libc::SIGKILL);
         }
     });

@@ -194,9 +194,15 @@ impl Reader {
 
     /// Waits for its end.
     #[track_caller]
-    pub(crate) fn finish(mut self) -> Finished {
-        let status = wait_for(&mut self.child, PATIENCE)
-            .unwrap_or_else(|| panic!("{} did not end within {PATIENCE:?}", self.what));
+    pub(crate) fn finish(self) -> Finished {
+        self.finish_within(PATIENCE)
+    }
+
+    /// Waits for its end, for so long.
+    #[track_caller]
+    pub(crate) fn finish_within(mut self, limit: Duration) -> Finished {
+        let status = wait_for(&mut self.child, limit)
+            .unwrap_or_else(|| panic!("{} did not end within {limit:?}", self.what));
         let elapsed = self.start.elapsed();
         let text = |pipe: Option<std::thread::JoinHandle<Vec<u8>>>| pipe.unwrap().join().unwrap();
         let stdout = text(self.stdout.take());

@@ -1,0 +1,169 @@
+"""What every tool's script shares: what is true, and how a finding is told.
+
+A script is called as `<tool>.py MANIFEST MOUNTED`: the manifest of kinds.py and the mounted dataset with one product
+for every kind. For every check of every raster it prints one line of JSON, {kind, tool, check, result, reason}.
+It needs nothing but numpy, so that every interpreter can use it.
+"""
+
+import contextlib
+import json
+import math
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+
+class Raster:
+    """One raster of a kind: what is true (attributes of the manifest) and where the mount serves it."""
+
+    def __init__(self, stem, truth):
+        self.tif, self.zarr = f"{stem}.tif", f"{stem}.zarr"
+        self.source = truth["source"]
+        self.shape = tuple(truth["shape"])
+        self.dtype = np.dtype(truth["dtype"])
+        self.pixels = np.fromfile(truth["pixels"], self.dtype.newbyteorder("<")).reshape(self.shape).astype(self.dtype)
+        self.epsg, self.wkt = truth["epsg"], truth["wkt"]
+        self.transform = truth["transform"]  # rasterio's order: dx, rx, x0, ry, dy, y0
+        self.nodata = None if truth["nodata"] is None else float(truth["nodata"])
+        self.scale, self.offset, self.unit = truth["scale"], truth["offset"], truth["unit"]
+        self.palette = {int(value): tuple(color) for value, color in truth["palette"].items()}
+        self.classes = {int(value): name for value, name in truth["classes"].items()}
+
+    @property
+    def geotransform(self):
+        """The transform in GDAL's order."""
+        dx, rx, x0, ry, dy, y0 = self.transform
+        return [x0, dx, rx, y0, ry, dy]
+
+    @property
+    def centres(self):
+        """Centres of the columns and of the rows."""
+        dx, _, x0, _, dy, y0 = self.transform
+        _, height, width = self.shape
+        return x0 + dx * (np.arange(width) + 0.5), y0 + dy * (np.arange(height) + 0.5)
+
+    @property
+    def missing(self):
+        """Which pixels are nodata."""
+        if self.nodata is None:
+            return np.zeros(self.shape, bool)
+        return np.isnan(self.pixels) if np.isnan(self.nodata) else self.pixels == self.dtype.type(self.nodata)
+
+
+class Report:
+    """Tells what one tool finds in one kind."""
+
+    def __init__(self, kind, tool):
+        self.kind, self.tool = kind, tool
+
+    @contextlib.contextmanager
+    def check(self, name):
+        """A check of that name: it passes unless its body raises."""
+        reason = None
+        try:
+            yield
+        except Exception as error:  # whatever a library raises is a finding
+            text = str(error).strip().replace("\n", " ")
+            reason = (text or repr(error)) if isinstance(error, AssertionError) else f"{type(error).__name__}: {text}"
+        self.tell(name, reason)
+
+    def tell(self, name, reason=None):
+        """A finding: `reason` is why it failed."""
+        line = {"kind": self.kind, "tool": self.tool, "check": name, "result": "fail" if reason else "pass",
+                "reason": (reason or "")[:500]}
+        # In one piece: several threads may tell.
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+
+    # What several tools check in the same way.
+
+    def type(self, dtype, raster):
+        with self.check("type"):
+            assert np.dtype(dtype) == raster.dtype, f"{raster.dtype} became {np.dtype(dtype)}"
+
+    def pixels(self, values, raster):
+        """Every pixel; the type is a check of its own."""
+        with self.check("pixels"):
+            assert_same(values, raster.pixels)
+
+    def transform(self, transform, raster, exact=True):
+        """In rasterio's order. Not exact where a tool computes it from the centres, or prints it."""
+        with self.check("transform"):
+            assert transform is not None, "no transform"
+            found = list(transform)[:6]
+            close = [a == b if exact else math.isclose(a, b, rel_tol=1e-12) for a, b in zip(found, raster.transform)]
+            assert all(close), f"{raster.transform} became {found}"
+
+    def nodata(self, nodata, raster):
+        """Equal as a pixel: some tools print a Float32 with 8 digits."""
+        with self.check("nodata"):
+            as_pixel = nodata if nodata is None or raster.dtype.kind != "f" else raster.dtype.type(nodata)
+            assert_number(as_pixel, raster.nodata)
+
+    def scaling(self, scale, offset, unit, raster):
+        with self.check("scaling"):
+            found, wanted = (scale, offset, unit), (raster.scale, raster.offset, raster.unit)
+            assert found == wanted, f"{wanted} became {found}"
+
+    def colours(self, palette, raster):
+        """A palette may be longer than the source's: TIFF has 256 entries."""
+        with self.check("colours"):
+            wrong = {value: (color, palette.get(value)) for value, color in raster.palette.items()
+                     if tuple(palette.get(value, ()))[:3] != color[:3]}
+            assert not wrong, f"other colours: {wrong}"
+            assert raster.palette or not palette, "colours that the source does not have"
+
+    def classes(self, classes, raster):
+        """`classes` are names by value. Real packages: kinds.py does not read their tables."""
+        with self.check("classes"):
+            assert not raster.classes or classes == raster.classes, f"{raster.classes} became {classes}"
+
+    def flags(self, attributes, raster):
+        """Class names as CF writes them, in Zarr."""
+        with self.check("classes"):
+            values, names = attributes.get("flag_values", []), attributes.get("class_names", [])
+            words = attributes.get("flag_meanings", "").split()
+            assert len(values) == len(names) == len(words), f"{len(values)} values, {len(names)} names, {len(words)} words"
+            wanted = raster.classes
+            assert not wanted or dict(zip(map(int, values), names)) == wanted, f"{wanted} became {names}"
+
+
+def assert_same(values, wanted):
+    """Equal pixel by pixel, NaN to NaN, also where the type is another."""
+    values = np.asarray(values)
+    values = values if values.ndim == 3 else values[np.newaxis]
+    assert values.shape == wanted.shape, f"shape {wanted.shape} became {values.shape}"
+    same = values == wanted
+    if wanted.dtype.kind == "f":
+        same |= np.isnan(values) & np.isnan(wanted)
+    if not same.all():
+        place = tuple(int(index) for index in np.argwhere(~same)[0])
+        raise AssertionError(f"{np.count_nonzero(~same)} other pixels, first at {place}: {wanted[place]} became {values[place]}")
+
+
+def assert_number(found, wanted):
+    if found is not None and wanted is not None:
+        found = float(found)
+        if found == wanted or (np.isnan(found) and np.isnan(wanted)):
+            return
+    assert found is None and wanted is None, f"{wanted} became {found}"
+
+
+def run(tool, examine, threads=1):
+    """Calls `examine(report, raster)` for every raster of every kind."""
+    manifest, mounted = sys.argv[1:3]
+
+    def one(kind, truth):
+        raster = Raster(Path(mounted, kind["kind"], truth["name"]), truth)
+        report = Report(kind["kind"], tool)
+        try:
+            examine(report, raster)
+        except Exception as error:  # the tool does not open it, or its script is wrong
+            report.tell("open", f"{type(error).__name__}: {error}".replace("\n", " "))
+
+    kinds = json.loads(Path(manifest).read_text())
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(one, kind, truth) for kind in kinds for truth in kind["rasters"]]:
+            done.result()
