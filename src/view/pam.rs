@@ -1,13 +1,17 @@
 //! `<product>.tif.aux.xml`: GDAL's side file (PAM) with what GeoTIFF has no field for, class names and their colours.
 //!
+//! Colours that the source has in a file beside the raster (`.clr`, `.vat.dbf`) are no palette of the `.tif`, which is the
+//! source's. Here they are one all the same: GDAL and QGIS take a palette from this file, but draw nothing by the table.
+//!
 //! `CategoryNames` is an array indexed by value, so it is written for small values only; the raster attribute table
 //! takes any value. Field types and usages are GDAL's `GDALRATFieldType` and `GDALRATFieldUsage`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::store::entry::{Class, RasterMeta};
+use crate::store::entry::{Class, PixelType, RasterMeta};
 
-/// Largest value up to which class names are also written as an array.
+/// Largest value up to which class names and colours are also written as an array.
 const MOST_CATEGORIES: i64 = 4095;
 
 /// The side file of a raster; `None` when it has no classes.
@@ -18,12 +22,35 @@ pub(crate) fn document(raster: &RasterMeta) -> Option<String> {
     let mut xml = String::from("<PAMDataset>\n");
     for band in 1..=raster.bands.len() {
         _ = writeln!(xml, "  <PAMRasterBand band=\"{band}\">");
+        if raster.bands.len() == 1 && raster.palette.is_empty() {
+            palette(&mut xml, raster);
+        }
         categories(&mut xml, &raster.classes);
         attribute_table(&mut xml, &raster.classes);
         xml.push_str("  </PAMRasterBand>\n");
     }
     xml.push_str("</PAMDataset>\n");
     Some(xml)
+}
+
+/// A palette of the classes' colours, if every class has one; values without a class are transparent.
+///
+/// For unsigned numbers only: of others GDAL complains (`ERROR 1: Unable to export color table`) whenever it copies them.
+fn palette(xml: &mut String, raster: &RasterMeta) {
+    let colors: Option<BTreeMap<i64, [u8; 4]>> =
+        raster.classes.iter().map(|class| Some((class.value, class.color?))).collect();
+    let Some(colors) = colors.filter(|_| matches!(raster.pixel, PixelType::UInt8 | PixelType::UInt16)) else {
+        return;
+    };
+    let Some((&last, _)) = colors.last_key_value().filter(|(last, _)| **last <= MOST_CATEGORIES) else {
+        return;
+    };
+    xml.push_str("    <ColorInterp>Palette</ColorInterp>\n    <ColorTable>\n");
+    for value in 0..=last {
+        let [red, green, blue, alpha] = colors.get(&value).copied().unwrap_or_default();
+        _ = writeln!(xml, "      <Entry c1=\"{red}\" c2=\"{green}\" c3=\"{blue}\" c4=\"{alpha}\"/>");
+    }
+    xml.push_str("    </ColorTable>\n");
 }
 
 fn categories(xml: &mut String, classes: &[Class]) {

@@ -215,6 +215,33 @@ fn gdal_takes_class_names_and_colours_from_the_side_file() {
 }
 
 #[test]
+fn gdal_takes_colours_of_classes_for_a_palette_where_the_raster_has_none() {
+    let colored = fixture::classes("r", 600, 600);
+    assert!(colored.palette.is_empty() && colored.classes.iter().all(|class| class.color.is_some()));
+    let table = |raster: RasterMeta| {
+        // GDAL reads the side file late.
+        let sample = Sample::of("colours", raster);
+        let dataset = gdal::Dataset::open(sample.file(".tif")).unwrap();
+        let band = dataset.rasterband(1).unwrap();
+        let table = band.color_table()?;
+        let entries = (0..table.entry_count()).filter_map(|value| table.entry_as_rgb(value));
+        Some(entries.map(|entry| [entry.r, entry.g, entry.b, entry.a]).collect::<Vec<_>>())
+    };
+    let mut gap = colored.clone();
+    gap.classes.remove(1);
+    let [none, first, third] = [[0; 4], [240, 240, 240, 255], [28, 92, 36, 255]];
+    assert_eq!(table(gap).unwrap(), [first, none, third]);
+    let mut half = colored.clone();
+    half.classes[1].color = None;
+    assert_eq!(table(half), None);
+    let mut own = colored;
+    own.palette = vec![[1, 2, 3, 255]; 3];
+    let view = Sample::of("own", own);
+    let side = std::fs::read_to_string(view.file(".tif.aux.xml")).unwrap();
+    assert!(!side.contains("<ColorTable>"), "the .tif has its own");
+}
+
+#[test]
 fn a_view_has_the_files_of_the_contract() {
     let mut meta = fixture::meta("P", vec![fixture::classes("value", 1100, 700)]);
     meta.rasters.push(fixture::raster("confidence", PixelType::UInt8, 300, 200));
