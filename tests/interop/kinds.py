@@ -12,6 +12,7 @@ A new kind is one function with the decorator `kind`: its row in docs/FORMATS.md
 
 import json
 import struct
+import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ class Raster:
     unit: str = ""
     descriptions: list = field(default_factory=list)
     palette: dict = field(default_factory=dict)  # value: (red, green, blue, alpha)
+    file_palette: bool = True  # the file holds it, and not one beside it
     classes: dict = field(default_factory=dict)  # value: name
     options: dict = field(default_factory=dict)  # of GDAL's GTiff driver
     overviews: list = field(default_factory=list)
@@ -67,7 +69,7 @@ class Raster:
                 made.units = [self.unit] * len(pixels)
             for number, text in enumerate(self.descriptions, 1):
                 made.set_band_description(number, text)
-            if self.palette:
+            if self.palette and self.file_palette:
                 made.write_colormap(1, self.palette)
             if self.overviews:
                 made.build_overviews(self.overviews)
@@ -135,17 +137,19 @@ def corine_pixels(dtype, nodata):
     return with_nodata(values[(rows // 53 + columns // 37) % len(values)][np.newaxis], nodata)
 
 
-def vat(rows):
+def vat(rows, colours=True):
     """A `.vat.dbf` as Esri writes it: colours are shares of one."""
-    columns = [("VALUE", "N", 10, 0), ("COUNT", "N", 10, 0), ("LABEL3", "C", 60, 0),
-               ("Red", "N", 12, 8), ("Green", "N", 12, 8), ("Blue", "N", 12, 8)]
+    columns = [("VALUE", "N", 10, 0), ("COUNT", "N", 10, 0), ("LABEL3", "C", 60, 0)]
+    if colours:
+        columns += [("Red", "N", 12, 8), ("Green", "N", 12, 8), ("Blue", "N", 12, 8)]
     width = 1 + sum(column[2] for column in columns)
     out = struct.pack("<B3BIHH20x", 3, 120, 1, 1, len(rows), 33 + 32 * len(columns), width)
     for name, letter, length, decimals in columns:
         out += struct.pack("<11sc4xBB14x", name.encode(), letter.encode(), length, decimals)
     out += b"\r"
     for value, (name, color) in rows.items():
-        cells = [f"{value:10d}", f"{1:10d}", name.ljust(60), *(f"{part / 255:12.8f}" for part in color[:3])]
+        shares = [f"{part / 255:12.8f}" for part in color[:3]] if colours else []
+        cells = [f"{value:10d}", f"{1:10d}", name.ljust(60), *shares]
         out += b" " + "".join(cells).encode()
     return out + b"\x1a"
 
@@ -159,10 +163,21 @@ def classes_uint8():
         **{"classes-uint8/classes-uint8.tif.vat.dbf": vat(CORINE)})
 
 
+@kind("UInt8 classes: names in .vat.dbf, colours in .clr")
+def classes_clr():
+    colours = "".join(f"{value} {red} {green} {blue}\n" for value, (_, (red, green, blue, _)) in CORINE.items())
+    return single(
+        Raster("classes-clr", corine_pixels("uint8", 255), 255, file_palette=False,
+               palette={value: color for value, (_, color) in CORINE.items()},
+               classes={value: name for value, (name, _) in CORINE.items()}),
+        **{"classes-clr/classes-clr.tif.vat.dbf": vat(CORINE, colours=False), "classes-clr/classes-clr.clr": colours})
+
+
 @kind("Int8 classes, nodata -128 (CLC V2020)")
 def classes_int8():
     return single(
-        Raster("classes-int8", corine_pixels("int8", -128), -128,
+        Raster("classes-int8", corine_pixels("int8", -128), -128, file_palette=False,
+               palette={value: color for value, (_, color) in CORINE.items()},
                classes={value: name for value, (name, _) in CORINE.items()}),
         **{"classes-int8/classes-int8.tif.vat.dbf": vat(CORINE)})
 
@@ -303,20 +318,38 @@ def decoy():
 # --- real packages ---------------------------------------------------------------------------------------------------
 
 
+def named_classes(table):
+    """Class names by value of a `.vat.dbf`, as GDAL's ogrinfo reads it."""
+    told = subprocess.run(["ogrinfo", "-q", "-al", table], capture_output=True, text=True, check=True).stdout
+    fields = [line.strip().partition(" = ") for line in told.splitlines() if " = " in line]
+    values = [int(float(value)) for name, _, value in fields if name.lower().startswith("value ")]
+    names = [value.strip() for name, _, value in fields if name.lower().startswith(("class_name", "classnames"))]
+    assert len(values) == len(names), f"{table}: {len(values)} values, {len(names)} names"
+    return dict(zip(values, names))
+
+
 def real_kinds(folder):
     """The rasters of real packages, as rasterio reads them from the zip."""
     for path in sorted(Path(folder).glob("*.zip")):
         with zipfile.ZipFile(path) as package:
-            rasters = [name for name in package.namelist() if name.lower().endswith(".tif")]
-        if len(rasters) != 1:
-            continue
+            names = package.namelist()
+            rasters = [name for name in names if name.lower().endswith(".tif")]
+            if len(rasters) != 1:
+                continue
+            clr = [package.read(name).decode() for name in names if name == f"{rasters[0][:-4]}.clr"]
+        table = f"{rasters[0]}.vat.dbf"
+        classes = named_classes(f"/vsizip/{path}/{table}") if table in names else {}
         with rasterio.open(f"/vsizip/{path}/{rasters[0]}") as source:
             try:
-                palette = source.colormap(1)
+                palette, in_file = source.colormap(1), True
             except ValueError:
-                palette = {}
+                rows = [list(map(int, line.split()[:4])) for text in clr for line in text.splitlines() if line.strip()]
+                # The file has colours for any value; what counts are those that mean something.
+                palette = {value: (*color, 255) for value, *color in rows if value in classes or not classes}
+                in_file = False
             raster = Raster(path.stem, source.read(), source.nodata, source.crs.to_string(), source.transform,
-                            source.scales[0], source.offsets[0], source.units[0] or "", palette=palette)
+                            source.scales[0], source.offsets[0], source.units[0] or "", palette=palette,
+                            classes=classes, file_palette=in_file)
         yield path, raster
 
 

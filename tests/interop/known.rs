@@ -28,6 +28,7 @@ enum Kinds {
 }
 
 const INT8: Kinds = Kinds::Only(&["classes-int8"]);
+const SIGNED_CLASSES: Kinds = Kinds::Only(&["classes-int8", "IMC_1518_020m_eu_03035_v0_1"]);
 const BANDS: Kinds = Kinds::Only(&["bands"]);
 const ONE_PIXEL: Kinds = Kinds::Only(&["one-pixel"]);
 
@@ -45,8 +46,7 @@ pub(crate) const KNOWN: &[Known] = &[
     Known {
         name: "no signed byte",
         explanation: "GDAL before 3.7 has no signed byte. It reads a `.tif` of Int8 as bytes with the note \
-            `PIXELTYPE=SIGNEDBYTE`, which R terra and QGIS do not look at: they show -128 as 128 and as a value; QGIS \
-            also makes a legend for unsigned bytes only. It reads a `.zarr` of Int8 as Int16 with the right values: \
+            `PIXELTYPE=SIGNEDBYTE`, which R terra and QGIS do not look at: they show -128 as 128 and as a value. It reads a `.zarr` of Int8 as Int16 with the right values: \
             take that one.",
         until_gdal: Some((3, 7)),
         fails: &[
@@ -56,7 +56,6 @@ pub(crate) const KNOWN: &[Known] = &[
             ("terra-tif", "nodata", INT8),
             ("qgis-tif", "nodata", INT8),
             ("qgis-tif", "statistics", INT8),
-            ("qgis-tif", "classes", INT8),
         ],
     },
     Known {
@@ -91,6 +90,29 @@ pub(crate) const KNOWN: &[Known] = &[
             own, and then reads tiles that hold nothing but nodata as 0.",
         until_gdal: None,
         fails: &[("tifffile", "pixels", Kinds::Only(&["float32-lowest"]))],
+    },
+    Known {
+        name: "no palette",
+        explanation: "Palettes are for unsigned numbers; of any other GDAL complains whenever it copies the raster. \
+            Colours of Int8 and Int16 classes are in the attribute table of `.tif.aux.xml`: `gdalinfo` shows it, QGIS from \
+            3.30 on draws by it (not tested), QGIS before makes no legend, and rasterio and R terra see the names or nothing.",
+        until_gdal: None,
+        fails: &[
+            ("qgis-tif", "colours", SIGNED_CLASSES),
+            ("qgis-tif", "classes", SIGNED_CLASSES),
+            ("rasterio-tif", "colours", SIGNED_CLASSES),
+            ("terra-tif", "colours", SIGNED_CLASSES),
+        ],
+    },
+    Known {
+        name: "colours beside the file",
+        explanation: "Where the producer has the colours in a file beside the raster, so have we: in `.tif.aux.xml`, \
+            which is GDAL's. tifffile reads the `.tif` only.",
+        until_gdal: None,
+        fails: &[
+            ("tifffile", "colours", SIGNED_CLASSES),
+            ("tifffile", "colours", Kinds::Only(&["classes-clr"])),
+        ],
     },
 ];
 

@@ -112,13 +112,14 @@ class Report:
         with self.check("colours"):
             wrong = {value: (color, palette.get(value)) for value, color in raster.palette.items()
                      if tuple(palette.get(value, ()))[:3] != color[:3]}
+            assert palette or not raster.palette, "no colours"
             assert not wrong, f"other colours: {wrong}"
             assert raster.palette or not palette, "colours that the source does not have"
 
     def classes(self, classes, raster):
-        """`classes` are names by value. Real packages: kinds.py does not read their tables."""
+        """Names by value."""
         with self.check("classes"):
-            assert not raster.classes or classes == raster.classes, f"{raster.classes} became {classes}"
+            assert_classes(classes, raster)
 
     def flags(self, attributes, raster):
         """Class names as CF writes them, in Zarr."""
@@ -126,8 +127,14 @@ class Report:
             values, names = attributes.get("flag_values", []), attributes.get("class_names", [])
             words = attributes.get("flag_meanings", "").split()
             assert len(values) == len(names) == len(words), f"{len(values)} values, {len(names)} names, {len(words)} words"
-            wanted = raster.classes
-            assert not wanted or dict(zip(map(int, values), names)) == wanted, f"{wanted} became {names}"
+            assert_classes(dict(zip(map(int, values), names)), raster)
+
+
+def assert_classes(classes, raster):
+    """Where the source has nothing but colours, a table of classes may give these without names."""
+    named = {value: name for value, name in classes.items() if raster.classes or name}
+    wrong = {value for value in named.keys() | raster.classes.keys() if named.get(value) != raster.classes.get(value)}
+    assert not wrong, "other classes: " + ", ".join(f"{value} '{raster.classes.get(value)}' became '{named.get(value)}'" for value in sorted(wrong))
 
 
 def assert_same(values, wanted):

@@ -45,10 +45,13 @@ def examine(report, raster, path, folder):
     report.nodata(None if nodata is None else float(nodata), raster)
     report.scaling(band.get("scale", 1.0), band.get("offset", 0.0), band.get("unit", ""), raster)
     if report.tool == "gdal-tif":
-        entries = band.get("colorTable", {}).get("entries", [])
-        report.colours({value: tuple(color) for value, color in enumerate(entries)}, raster)
+        # Value, name, red, green, blue, alpha.
         table = info.get("rat") or band.get("rat") or {}
-        report.classes({row["f"][0]: row["f"][1] for row in table.get("row", [])}, raster)
+        rows = [row["f"] for row in table.get("row", [])]
+        entries = band.get("colorTable", {}).get("entries")
+        palette = dict(enumerate(entries)) if entries else {row[0]: row[2:6] for row in rows if len(row) == 6}
+        report.colours(palette, raster)
+        report.classes({row[0]: row[1] for row in rows}, raster)
 
     translated = []
     for plane in planes:

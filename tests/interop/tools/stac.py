@@ -74,7 +74,10 @@ def examine(report, raster, schemas):
             found = [band["statistics"][name] for name in ("minimum", "maximum", "mean", "stddev")]
             assert np.allclose(found, wanted, rtol=1e-9), f"{wanted} became {found}"
         report.scaling(band.get("raster:scale", 1.0), band.get("raster:offset", 0.0), band.get("unit", ""), raster)
-        report.classes({entry["value"]: entry["title"] for entry in band.get("classification:classes", [])}, raster)
+        # A class must have a title; one without a name has its value.
+        titles = {entry["value"]: entry["title"] for entry in band.get("classification:classes", [])}
+        names = {value: "" if title == f"class {value}" else title for value, title in titles.items()}
+        report.classes(names, raster)
 
 
 def catalogue(path, schemas):
