@@ -18,6 +18,7 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import rasterio
 from rasterio.crs import CRS
@@ -73,6 +74,24 @@ class Raster:
                 made.write_colormap(1, self.palette)
             if self.overviews:
                 made.build_overviews(self.overviews)
+
+
+    def write_netcdf(self, path, variable):
+        """Writes the first band as a producer of global products does: latitudes and longitudes, rows as they come."""
+        height, width = self.pixels.shape[1:]
+        x0, dx, y0, dy = self.transform.c, self.transform.a, self.transform.f, self.transform.e
+        with netCDF4.Dataset(path, "w") as made:
+            # Rows from south to north, as half of the producers do.
+            centres = {"lat": (y0 + dy * (np.arange(height) + 0.5))[::-1], "lon": x0 + dx * (np.arange(width) + 0.5)}
+            units = {"lat": "degrees_north", "lon": "degrees_east"}
+            for name, values in centres.items():
+                made.createDimension(name, len(values))
+                axis = made.createVariable(name, "f8", (name,))
+                axis.units, axis[:] = units[name], values
+            array = made.createVariable(variable, self.pixels.dtype, ("lat", "lon"), zlib=True, fill_value=self.nodata)
+            array.set_auto_maskandscale(False)
+            array.scale_factor, array.add_offset, array.units = self.scale, self.offset, self.unit
+            array[:] = self.pixels[0, ::-1]
 
 
 @dataclass
@@ -260,6 +279,13 @@ def value_and_confidence():
 def geographic():
     return single(Raster("geographic", with_nodata(noise("uint8", 0, 200), 255), 255, crs="EPSG:4326",
                          transform=from_origin(9.5, 54.25, 1 / 1008, 1 / 1008)))
+
+
+@kind("netCDF: latitudes from south to north, scale")
+def netcdf():
+    raster = Raster("netcdf", with_nodata(noise("uint8", 0, 200), 255), 255, crs="EPSG:4326", scale=0.5, offset=-1.0, unit="%",
+                    transform=from_origin(-11.0, 72.0, 1 / 128, 1 / 128))
+    return Package([raster], {"c_gls_X_202101010000_CEURO.nc": lambda path: raster.write_netcdf(path, "x")})
 
 
 @kind("CRS without an EPSG code")
