@@ -77,7 +77,7 @@ class Raster:
 
 
     def write_netcdf(self, path, variable):
-        """Writes the first band as a producer of global products does: latitudes and longitudes, rows as they come."""
+        """Writes the raster as producers of global products do: over latitudes and longitudes, several bands as days."""
         height, width = self.pixels.shape[1:]
         x0, dx, y0, dy = self.transform.c, self.transform.a, self.transform.f, self.transform.e
         with netCDF4.Dataset(path, "w") as made:
@@ -88,10 +88,16 @@ class Raster:
                 made.createDimension(name, len(values))
                 axis = made.createVariable(name, "f8", (name,))
                 axis.units, axis[:] = units[name], values
-            array = made.createVariable(variable, self.pixels.dtype, ("lat", "lon"), zlib=True, fill_value=self.nodata)
+            dates = len(self.pixels)
+            dimensions = ("time", "lat", "lon") if dates > 1 else ("lat", "lon")
+            if dates > 1:
+                made.createDimension("time", dates)
+                time = made.createVariable("time", "f8", ("time",))
+                time.units, time[:] = "days since 2021-01-01", np.arange(dates) * 10
+            array = made.createVariable(variable, self.pixels.dtype, dimensions, zlib=True, fill_value=self.nodata)
             array.set_auto_maskandscale(False)
             array.scale_factor, array.add_offset, array.units = self.scale, self.offset, self.unit
-            array[:] = self.pixels[0, ::-1]
+            array[:] = self.pixels[:, ::-1] if dates > 1 else self.pixels[0, ::-1]
 
 
 @dataclass
@@ -286,6 +292,13 @@ def netcdf():
     raster = Raster("netcdf", with_nodata(noise("uint8", 0, 200), 255), 255, crs="EPSG:4326", scale=0.5, offset=-1.0, unit="%",
                     transform=from_origin(-11.0, 72.0, 1 / 128, 1 / 128))
     return Package([raster], {"c_gls_X_202101010000_CEURO.nc": lambda path: raster.write_netcdf(path, "x")})
+
+
+@kind("netCDF: three dates")
+def netcdf_dates():
+    raster = Raster("netcdf-dates", with_nodata(noise("int16", 0, 9999, bands=3), -32768), -32768, crs="EPSG:4326",
+                    transform=from_origin(-11.0, 72.0, 1 / 128, 1 / 128))
+    return Package([raster], {"c_gls_Y_2021_CEURO.nc": lambda path: raster.write_netcdf(path, "y")})
 
 
 @kind("CRS without an EPSG code")

@@ -29,7 +29,7 @@ enum Kinds {
 
 const INT8: Kinds = Kinds::Only(&["classes-int8"]);
 const SIGNED_CLASSES: Kinds = Kinds::Only(&["classes-int8", "IMC_1518_020m_eu_03035_v0_1"]);
-const BANDS: Kinds = Kinds::Only(&["bands"]);
+const BANDS: Kinds = Kinds::Only(&["bands", "netcdf-dates"]);
 const ONE_PIXEL: Kinds = Kinds::Only(&["one-pixel"]);
 
 /// Every known failure.
@@ -41,7 +41,7 @@ pub(crate) const KNOWN: &[Known] = &[
             (<https://github.com/OSGeo/gdal/pull/11381>). Reading is right. Name the CRS (`gdalwarp -s_srs EPSG:3035`) \
             or take the `.tif`.",
         until_gdal: Some((3, 10)),
-        fails: &[("gdal-zarr", "warp", Kinds::AllBut(&["bands", "one-pixel"]))],
+        fails: &[("gdal-zarr", "warp", Kinds::AllBut(&["bands", "netcdf-dates", "one-pixel"]))],
     },
     Known {
         name: "no signed byte",
