@@ -259,6 +259,47 @@ fn a_package_that_is_no_raster() {
     broken.calm();
 }
 
+/// The product `broken` is a zip of these files; opening it is EIO, the message has the words, and nothing is cached.
+fn refuses_package(files: &[(&str, Vec<u8>)], words: &[&str]) {
+    let Some(stage) = Stage::shared() else { return };
+    let mut zip = zip::ZipWriter::new(std::fs::File::create(stage.data().join("broken.zip")).unwrap());
+    for (name, bytes) in files {
+        zip.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+        std::io::Write::write_all(&mut zip, bytes).unwrap();
+    }
+    zip.finish().unwrap();
+    let simulator = stage.simulator(QUICK);
+    let mount = stage.mount(&simulator).start();
+    let broken = Broken { mount, simulator, _stage: stage };
+    let reason = broken.refused(libc::EIO, &["p/"]);
+    assert!(words.iter().all(|word| reason.contains(word)), "'{reason}' has not all of {words:?}");
+    broken.calm();
+    let cached: Vec<_> = std::fs::read_dir(broken.mount.cache().join("rasters")).unwrap().collect();
+    assert!(cached.is_empty(), "{cached:?}");
+}
+
+/// The bytes of a raster of classes.
+fn raster_bytes(name: &str, epsg: u32) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Package::new(name, Pixels::Classes, 600).epsg(epsg).write(folder.path());
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn tiles_of_two_reference_systems_are_refused_by_name() {
+    let (one, other) = (raster_bytes("one", 3035), raster_bytes("other", 3857));
+    let files = [("p/x_E40N30.tif", one), ("p/x_E41N30.tif", other)];
+    refuses_package(&files, &["x_E41N30.tif", "EPSG:3857"]);
+}
+
+#[test]
+fn a_broken_tile_is_refused_by_name() {
+    let (good, mut bad) = (raster_bytes("good", 3035), raster_bytes("bad", 3035));
+    bad.truncate(bad.len() * 3 / 4);
+    let files = [("p/good.tif", good), ("p/bad.tif", bad)];
+    refuses_package(&files, &["p/bad.tif"]);
+}
+
 #[test]
 fn a_package_that_climbs_out_of_its_folder() {
     let Some(stage) = Stage::shared() else { return };
