@@ -19,13 +19,14 @@ pub(crate) fn checks_that_fail(
     let folder = stage.folder().join("decoys");
     wrong(&folder.join("wrong"), stage.folder(), &mounted.join("decoy"));
     garbage(&folder.join("garbage"));
+    undated(&folder.join("undated"), &mounted.join("bands"));
     let lines = tools.run(&stage.folder().join("decoys.json"), &folder, limit);
     let failed = lines.into_iter().filter(|line| line.result == Verdict::Fail);
     failed.map(|line| (line.tool, line.check)).collect()
 }
 
-/// Under the names of `classes-uint8`: a raster that is another in everything, as a producer wrote it, with a STAC item
-/// that no validator takes.
+/// Under the names of `classes-uint8` and `vector-gpkg`: a raster that is another in everything, as a producer wrote it, with a STAC item
+/// that no validator takes, and layers that have only their names right.
 fn wrong(folder: &Path, packages: &Path, decoy: &Path) {
     fs::create_dir_all(folder).unwrap();
     fs::copy(packages.join("packages/decoy/decoy_decoy.tif"), folder.join("classes-uint8.tif")).unwrap();
@@ -36,14 +37,29 @@ fn wrong(folder: &Path, packages: &Path, decoy: &Path) {
         .replace("\"data\"", "\"nothing\"")
         .replace("\"bbox\"", "\"box\"");
     fs::write(folder.join("item.json"), item).unwrap();
+    fs::copy(packages.join("packages/decoy.gpkg"), folder.join("vector-gpkg.gpkg")).unwrap();
+}
+
+/// Bands that are no dates under the names of `netcdf-dates`.
+fn undated(folder: &Path, bands: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    for (served, name) in
+        [("bands.tif", "netcdf-dates.tif"), ("bands.zarr", "netcdf-dates.zarr"), ("item.json", "item.json")]
+    {
+        std::os::unix::fs::symlink(bands.join(served), folder.join(name)).unwrap();
+    }
 }
 
 /// Files of these names that are nothing.
 fn garbage(folder: &Path) {
     fs::create_dir_all(folder.join("classes-uint8.zarr")).unwrap();
-    for name in
-        ["classes-uint8.tif", "classes-uint8.zarr/zarr.json", "classes-uint8.zarr/.zgroup", "item.json"]
-    {
+    for name in [
+        "classes-uint8.tif",
+        "classes-uint8.zarr/zarr.json",
+        "classes-uint8.zarr/.zgroup",
+        "item.json",
+        "vector-gpkg.gpkg",
+    ] {
         fs::write(folder.join(name), "nothing of that kind").unwrap();
     }
 }

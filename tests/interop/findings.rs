@@ -80,16 +80,17 @@ impl Findings {
         }
         let mut missing = Vec::new();
         for kind in kinds {
-            for (tool, wanted) in tools.present.iter().flat_map(|tool| tool.lines) {
-                let made =
-                    |check: &str| checks.contains_key(&(kind.name.clone(), (*tool).into(), check.into()));
+            let told = tools.present.iter().flat_map(|tool| tool.lines);
+            for told in told.filter(|told| kind.data.contains(&told.about)) {
+                let tool = told.name;
+                let made = |check: &str| checks.contains_key(&(kind.name.clone(), tool.into(), check.into()));
                 // What does not open cannot be looked at.
                 if made("open") || failed(&checks, &kind.name, tool, "valid") {
                     continue;
                 }
-                let forgotten = wanted.iter().filter(|check| !made(check));
+                let forgotten = told.checks.iter().filter(|check| !made(check));
                 missing.extend(forgotten.map(|check| Missing {
-                    tool: (*tool).into(),
+                    tool: tool.into(),
                     kind: kind.name.clone(),
                     check: (*check).into(),
                 }));

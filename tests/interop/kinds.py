@@ -11,9 +11,11 @@ A new kind is one function with the decorator `kind`: its row in docs/FORMATS.md
 """
 
 import json
+import re
 import struct
 import subprocess
 import sys
+import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +52,7 @@ class Raster:
     classes: dict = field(default_factory=dict)  # value: name
     options: dict = field(default_factory=dict)  # of GDAL's GTiff driver
     overviews: list = field(default_factory=list)
+    times: list = field(default_factory=list)  # days since 2020, one for each band
     source_crs: str | None = None  # how the file says it, where that is not `crs`
 
     def write(self, path, window=np.s_[:, :]):
@@ -76,36 +79,23 @@ class Raster:
                 made.build_overviews(self.overviews)
 
 
-    def write_netcdf(self, path, variable):
-        """Writes the raster as producers of global products do: over latitudes and longitudes, several bands as days."""
-        height, width = self.pixels.shape[1:]
-        x0, dx, y0, dy = self.transform.c, self.transform.a, self.transform.f, self.transform.e
-        with netCDF4.Dataset(path, "w") as made:
-            # Rows from south to north, as half of the producers do.
-            centres = {"lat": (y0 + dy * (np.arange(height) + 0.5))[::-1], "lon": x0 + dx * (np.arange(width) + 0.5)}
-            units = {"lat": "degrees_north", "lon": "degrees_east"}
-            for name, values in centres.items():
-                made.createDimension(name, len(values))
-                axis = made.createVariable(name, "f8", (name,))
-                axis.units, axis[:] = units[name], values
-            dates = len(self.pixels)
-            dimensions = ("time", "lat", "lon") if dates > 1 else ("lat", "lon")
-            if dates > 1:
-                made.createDimension("time", dates)
-                time = made.createVariable("time", "f8", ("time",))
-                time.units, time[:] = "days since 2021-01-01", np.arange(dates) * 10
-            array = made.createVariable(variable, self.pixels.dtype, dimensions, zlib=True, fill_value=self.nodata)
-            array.set_auto_maskandscale(False)
-            array.scale_factor, array.add_offset, array.units = self.scale, self.offset, self.unit
-            array[:] = self.pixels[:, ::-1] if dates > 1 else self.pixels[0, ::-1]
+@dataclass
+class Layer:
+    """A layer of vector data."""
+
+    name: str
+    fields: dict  # name: a value for each feature
+    features: list  # the vertices of each feature, [x, y, x, y, …]
+    epsg: int = 3035
 
 
 @dataclass
 class Package:
-    """Files of a package by their path, and the rasters in the order in which they are served."""
+    """Files of a package by their path, and what is served of it in the order in which it is."""
 
     rasters: list
-    files: dict = field(default_factory=dict)  # path: bytes, or a function that writes the file
+    files: dict = field(default_factory=dict)  # path: bytes, or a function that writes the file or folder
+    vectors: dict = field(default_factory=dict)  # served name: layers
 
 
 def kind(title):
@@ -287,20 +277,6 @@ def geographic():
                          transform=from_origin(9.5, 54.25, 1 / 1008, 1 / 1008)))
 
 
-@kind("netCDF: latitudes from south to north, scale")
-def netcdf():
-    raster = Raster("netcdf", with_nodata(noise("uint8", 0, 200), 255), 255, crs="EPSG:4326", scale=0.5, offset=-1.0, unit="%",
-                    transform=from_origin(-11.0, 72.0, 1 / 128, 1 / 128))
-    return Package([raster], {"c_gls_X_202101010000_CEURO.nc": lambda path: raster.write_netcdf(path, "x")})
-
-
-@kind("netCDF: three dates")
-def netcdf_dates():
-    raster = Raster("netcdf-dates", with_nodata(noise("int16", 0, 9999, bands=3), -32768), -32768, crs="EPSG:4326",
-                    transform=from_origin(-11.0, 72.0, 1 / 128, 1 / 128))
-    return Package([raster], {"c_gls_Y_2021_CEURO.nc": lambda path: raster.write_netcdf(path, "y")})
-
-
 @kind("CRS without an EPSG code")
 def own_crs():
     crs = "+proj=laea +lat_0=45.5 +lon_0=11.25 +x_0=2000000 +y_0=1000000 +ellps=GRS80 +units=m +type=crs"
@@ -342,6 +318,108 @@ def raw_copy():
 @kind("One pixel")
 def one_pixel():
     return single(Raster("one-pixel", np.array([[[42]]], "uint8"), 255))
+
+
+def netcdf(rasters, day=None):
+    """Writes a netCDF file of variables as the global products are: degrees, latitudes from south to north."""
+
+    def write(path):
+        with netCDF4.Dataset(path, "w") as file:
+            dx, _, x0, _, dy, y0 = list(rasters[0].transform)[:6]
+            _, height, width = rasters[0].pixels.shape
+            centres = {"lat": y0 + dy * (np.arange(height)[::-1] + 0.5), "lon": x0 + dx * (np.arange(width) + 0.5)}
+            for name, letter, values in (("lat", "Y", centres["lat"]), ("lon", "X", centres["lon"])):
+                file.createDimension(name, len(values))
+                axis = file.createVariable(name, "f8", (name,))
+                axis.setncatts({"axis": letter, "units": {"lat": "degrees_north", "lon": "degrees_east"}[name]})
+                axis[:] = values
+            if day is not None:
+                file.createDimension("time", 1)
+                time = file.createVariable("time", "f8", ("time",))
+                time.setncatts({"axis": "T", "units": "days since 2020-01-01", "standard_name": "time"})
+                time[:] = day
+            for raster in rasters:
+                dimensions = ("lat", "lon") if day is None else ("time", "lat", "lon")
+                variable = file.createVariable(raster.name.split("/")[-1], raster.pixels.dtype, dimensions, zlib=True,
+                                               fill_value=raster.nodata)
+                variable.set_auto_maskandscale(False)
+                variable.setncatts({"scale_factor": raster.scale, "add_offset": raster.offset, "units": raster.unit})
+                plane = raster.pixels[0 if day is None else raster.times.index(day), ::-1]
+                variable[:] = plane if day is None else plane[np.newaxis]
+
+    return write
+
+
+# Steps that a double holds: what is computed from the centres is exact.
+GLOBAL = {"crs": "EPSG:4326", "transform": from_origin(10, 50, 1 / 128, 1 / 128)}
+
+
+@kind("netCDF: two variables, latitudes ascending")
+def netcdf_variables():
+    soil = Raster("netcdf-variables", with_nodata(noise("int16", 0, 9000), -1), -1, scale=0.5, offset=10.0, unit="%", **GLOBAL)
+    height = Raster("height", with_nodata(noise("float32", 0, 99), np.nan), np.nan, unit="m", **GLOBAL)
+    return Package([soil, height], {"d/values.nc": netcdf([soil, height])})
+
+
+@kind("netCDF: a file for each of three dates")
+def netcdf_dates():
+    days = [366, 376, 386]
+    series = Raster("netcdf-dates", with_nodata(noise("uint8", 0, 200, bands=3), 255), 255, scale=0.5, unit="%",
+                    times=days, descriptions=["2021-01-01", "2021-01-11", "2021-01-21"], **GLOBAL)
+    return Package([series], {f"d/{text.replace('-', '')}/ssm_{text.replace('-', '')}.nc": netcdf([series], day)
+                              for day, text in zip(days, series.descriptions)})
+
+
+DRIVERS = {"gpkg": "GPKG", "gdb": "OpenFileGDB", "shp": "ESRI Shapefile"}
+
+
+def layer(name, count, epsg=3035, shift=0):
+    """Squares in rows of ten; outer rings run clockwise, as every format has them."""
+    corners = [(0, 0), (0, 90), (90, 90), (90, 0), (0, 0)]
+    place = lambda number: (4_321_000 + shift + number % 10 * 100, 3_210_000 - number // 10 * 100)
+    return Layer(name, epsg=epsg, fields={
+        "code": [11100 + number + shift for number in range(count)],
+        "label": [f"Stadtgefüge & {name} {number + shift}" for number in range(count)],
+        "area": [8100.0 + number / 4 + shift for number in range(count)],
+    }, features=[[axis for x, y in corners for axis in (place(number)[0] + x, place(number)[1] + y)] for number in range(count)])
+
+
+def vector_file(layers, ending):
+    """Writes layers with ogr2ogr, as a file or a folder."""
+
+    def write(path):
+        for number, layer in enumerate(layers):
+            rows = [dict(zip(layer.fields, row)) for row in zip(*layer.fields.values())]
+            shapes = [[list(zip(vertices[::2], vertices[1::2]))] for vertices in layer.features]
+            features = [{"type": "Feature", "properties": row, "geometry": {"type": "Polygon", "coordinates": shape}}
+                        for row, shape in zip(rows, shapes)]
+            source = path.with_name(f"{path.name}.{number}.geojson")
+            source.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+            also = ["-update"] if number else []
+            subprocess.run(["ogr2ogr", "-q", "-f", DRIVERS[ending], *also, "-nln", layer.name,
+                            "-a_srs", f"EPSG:{layer.epsg}", path, source], check=True)
+            source.unlink()
+
+    return write
+
+
+@kind("Vector: GeoPackage of two layers")
+def vector_gpkg():
+    layers = [layer("lclu", 250), layer("boundary", 1)]
+    return Package([], {"d/city.gpkg": vector_file(layers, "gpkg")}, {"vector-gpkg.gpkg": layers})
+
+
+@kind("Vector: file geodatabase of two layers")
+def vector_gdb():
+    layers = [layer("U2018_CLC2018", 250), layer("frame", 1)]
+    return Package([], {"d/U2018.gdb": vector_file(layers, "gdb")}, {"vector-gdb.gdb": layers})
+
+
+@kind("Vector: shapefile")
+def vector_shp():
+    # Its layer is called like the file, and the file like the product.
+    served = layer("vector-shp", 250)
+    return Package([], {"d/vector-shp.shp": vector_file([served], "shp")}, {"vector-shp.shp": [served]})
 
 
 # --- what is no kind --------------------------------------------------------------------------------------------------
@@ -392,6 +470,36 @@ def real_kinds(folder):
         yield path, raster
 
 
+def real_vectors(folder):
+    """The GeoPackages of real packages, as the system's GDAL reads them from the zip."""
+    for path in sorted(Path(folder).glob("*.zip")):
+        with zipfile.ZipFile(path) as package:
+            names = [name for name in package.namelist() if name.endswith(".gpkg")]
+        if len(names) != 1:
+            continue
+        with tempfile.TemporaryDirectory() as unpacked:
+            with zipfile.ZipFile(path) as package:
+                source = package.extract(names[0], unpacked)
+            told = subprocess.run(["ogrinfo", "-q", source], capture_output=True, text=True, check=True).stdout
+            layers = [Layer(name, *geojson(source, name)) for name in re.findall(r"^\d+: (\S+)", told, re.MULTILINE)]
+        yield path, {f"{path.stem}.gpkg": layers}
+
+
+def geojson(source, name):
+    """Fields, vertices and CRS of a layer."""
+    told = subprocess.run(["ogr2ogr", "-f", "GeoJSON", "-lco", "COORDINATE_PRECISION=15", "/vsistdout/", source, name],
+                          capture_output=True, text=True, check=True).stdout
+    collection = json.loads(told)
+    features = collection["features"]
+    epsg = int(collection["crs"]["properties"]["name"].rsplit(":")[-1])
+
+    def flat(shape):
+        return [float(axis) for axis in shape[:2]] if isinstance(shape[0], (int, float)) else [axis for part in shape for axis in flat(part)]
+
+    fields = {key: [feature["properties"][key] for feature in features] for key in features[0]["properties"]}
+    return fields, [flat(feature["geometry"]["coordinates"]) for feature in features], epsg
+
+
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
@@ -411,21 +519,37 @@ def truth(folder, raster):
         "transform": list(raster.transform)[:6],
         # JSON has no NaN.
         "nodata": "nan" if nodata is not None and np.isnan(nodata) else nodata,
+        "times": [str(np.datetime64("2020-01-01") + day) for day in raster.times],
         "scale": raster.scale, "offset": raster.offset, "unit": raster.unit,
         "palette": {str(value): list(color) for value, color in raster.palette.items()},
         "classes": {str(value): name for value, name in raster.classes.items()},
     }
 
 
+def described(vectors):
+    """The truth of vector data: names, CRS, fields and every vertex."""
+    return [{"file": file, "layers": [{"name": layer.name, "epsg": layer.epsg, "fields": layer.fields,
+                                       "features": layer.features} for layer in layers]}
+            for file, layers in vectors.items()]
+
+
 def pack(path, package, folder):
     folder.mkdir(parents=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
         for name, content in package.files.items():
-            if callable(content):
-                target = folder / name.replace("/", "_")
-                content(target)
-                content = target.read_bytes()
-            out.writestr(name, content)
+            if not callable(content):
+                out.writestr(name, content)
+                continue
+            target = folder / name.replace("/", "_")
+            content(target)
+            if target.suffix == ".shp":
+                for part in folder.glob(f"{target.stem}.*"):
+                    out.write(part, str(Path(name).with_suffix(part.suffix)))
+            elif target.is_dir():
+                for part in target.iterdir():
+                    out.write(part, f"{name}/{part.name}")
+            else:
+                out.write(target, name)
         out.writestr("Metadata/metadata.xml", "<gmd:MD_Metadata xmlns:gmd='http://www.isotc211.org/2005/gmd'/>\n")
 
 
@@ -443,17 +567,29 @@ def main():
                 with rasterio.open(file) as lossy:
                     raster.pixels, raster.options = lossy.read(), {}
         rasters = [truth(folder / "truth" / name, raster) for raster in package.rasters]
-        manifest.append({"kind": name, "title": title, "real": False, "rasters": rasters})
+        manifest.append({"kind": name, "title": title, "real": False, "rasters": rasters,
+                         "vectors": described(package.vectors)})
     for path, raster in real_kinds(sys.argv[2]) if len(sys.argv) > 2 else []:
         (folder / "data" / path.name).write_bytes(path.read_bytes())
         rasters = [truth(folder / "truth" / raster.name, raster)]
-        manifest.append({"kind": raster.name, "title": f"real: {raster.name}", "real": True, "rasters": rasters})
+        manifest.append({"kind": raster.name, "title": f"real: {raster.name}", "real": True, "rasters": rasters,
+                         "vectors": []})
+    for path, vectors in real_vectors(sys.argv[2]) if len(sys.argv) > 2 else []:
+        (folder / "data" / path.name).write_bytes(path.read_bytes())
+        manifest.append({"kind": path.stem, "title": f"real: {path.stem}", "real": True, "rasters": [],
+                         "vectors": described(vectors)})
     pack(folder / "data" / "decoy.zip", decoy(), folder / "packages" / "decoy")
     write = lambda name, content: (folder / name).write_text(json.dumps(content, indent=1, allow_nan=False))
     write("manifest.json", manifest)
     # Where the mount's folders are others than these, every check must fail.
-    (classes,) = (kind["rasters"] for kind in manifest if kind["kind"] == "classes-uint8")
-    write("decoys.json", [{"kind": name, "rasters": classes} for name in ("wrong", "garbage")])
+    rasters, vectors = ({kind["kind"]: kind[of] for kind in manifest} for of in ("rasters", "vectors"))
+    write("decoys.json", [
+        {"kind": "wrong", "rasters": rasters["classes-uint8"], "vectors": vectors["vector-gpkg"]},
+        {"kind": "garbage", "rasters": rasters["classes-uint8"], "vectors": vectors["vector-gpkg"]},
+        {"kind": "undated", "rasters": rasters["netcdf-dates"], "vectors": []},
+    ])
+    others = [layer("lclu", 250, epsg=3034, shift=5), layer("boundary", 2, epsg=3034), layer("more", 1)]
+    vector_file(others, "gpkg")(folder / "packages" / "decoy.gpkg")
 
 
 main()

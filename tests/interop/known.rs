@@ -105,6 +105,13 @@ pub(crate) const KNOWN: &[Known] = &[
         ],
     },
     Known {
+        name: "opened for writing",
+        explanation: "QGIS 3.22 with GDAL 3.6 opens a geodatabase for writing first and, on every file system that is \
+            read-only, shows its features without fields. Make a GeoPackage of it (`ogr2ogr name.gpkg name.gdb`).",
+        until_gdal: None,
+        fails: &[("qgis-vector", "fields", Kinds::Only(&["vector-gdb"]))],
+    },
+    Known {
         name: "colours beside the file",
         explanation: "Where the producer has the colours in a file beside the raster, so have we: in `.tif.aux.xml`, \
             which is GDAL's. tifffile reads the `.tif` only.",
@@ -167,7 +174,7 @@ pub(crate) fn judge(findings: &Findings, tools: &Tools) -> Vec<String> {
 /// Checks that did not fail where they had to. What is known to fail somewhere has shown that it can.
 pub(crate) fn never_failing(failed: &BTreeSet<(String, String)>, tools: &Tools) -> Vec<String> {
     let lines = tools.present.iter().flat_map(|tool| tool.lines);
-    let checks = lines.flat_map(|(tool, checks)| checks.iter().map(move |check| (*tool, *check)));
+    let checks = lines.flat_map(|told| told.checks.iter().map(move |check| (told.name, *check)));
     checks
         .filter(|(tool, check)| {
             let known =
@@ -179,17 +186,16 @@ pub(crate) fn never_failing(failed: &BTreeSet<(String, String)>, tools: &Tools) 
 }
 
 fn reads_with_systems_gdal(line: &str) -> bool {
-    TOOLS.iter().any(|tool| tool.system_gdal && tool.lines.iter().any(|(name, _)| *name == line))
+    TOOLS.iter().any(|tool| tool.system_gdal && tool.lines.iter().any(|told| told.name == line))
 }
 
 #[test]
 fn known_failures_are_of_tools_and_checks_that_exist() {
     for known in KNOWN {
         for (tool, check, _) in known.fails {
-            let (_, checks) =
-                TOOLS.iter().flat_map(|tool| tool.lines).find(|(name, _)| name == tool).unwrap();
+            let told = TOOLS.iter().flat_map(|tool| tool.lines).find(|told| told.name == *tool).unwrap();
             assert!(
-                *check == "open" || checks.contains(check),
+                *check == "open" || told.checks.contains(check),
                 "{}: {tool} makes no check '{check}'",
                 known.name
             );
@@ -204,17 +210,23 @@ mod tests {
     use super::*;
     use crate::Kind;
     use crate::findings::Line;
+    use crate::tools::Data;
 
     fn surprises(lines: Vec<Line>) -> Vec<String> {
         let present = TOOLS.iter().filter(|tool| tool.name == "tifffile").collect();
         let tools = Tools::of(present);
-        let kind = |name: &str| Kind { name: name.into(), title: name.into(), real: false };
+        let kind = |name: &str| Kind {
+            name: name.into(),
+            title: name.into(),
+            real: false,
+            data: vec![Data::Rasters],
+        };
         judge(&Findings::new(&[kind("uint16"), kind("float32-lowest")], &tools, lines), &tools)
     }
 
     fn all_checks() -> Vec<Line> {
         let tool = TOOLS.iter().find(|tool| tool.name == "tifffile").unwrap();
-        let (name, checks) = tool.lines[0];
+        let (name, checks) = (tool.lines[0].name, tool.lines[0].checks);
         let lines = |kind| checks.iter().map(move |check| Line::new(kind, name, check, Ok(())));
         let mut lines: Vec<Line> = lines("uint16").chain(lines("float32-lowest")).collect();
         // Two rasters, of which one is known to fail.

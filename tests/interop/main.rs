@@ -27,7 +27,7 @@ use serde_json::Value;
 use findings::Findings;
 use support::process::Reader;
 use support::{Mount, Stage, python};
-use tools::Tools;
+use tools::{Data, Tools};
 
 /// Tools run several at a time on few processors.
 const LIMIT: Duration = Duration::from_secs(400);
@@ -88,6 +88,8 @@ struct Kind {
     title: String,
     /// From a real package, which is not on every machine.
     real: bool,
+    /// What it holds.
+    data: Vec<Data>,
 }
 
 /// Writes the packages into the stage's data folder.
@@ -110,6 +112,11 @@ fn kinds(stage: &Stage, interpreter: &Path) -> Vec<Kind> {
             name: text(kind, "kind"),
             title: text(kind, "title"),
             real: kind["real"].as_bool().unwrap(),
+            data: [("rasters", Data::Rasters), ("vectors", Data::Vectors)]
+                .into_iter()
+                .filter(|(key, _)| !kind[key].as_array().unwrap().is_empty())
+                .map(|(_, data)| data)
+                .collect(),
         })
         .collect()
 }

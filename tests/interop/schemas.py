@@ -15,7 +15,8 @@ import yaml
 from pystac.validation.local_validator import get_local_schema_cache
 
 EXTENSIONS = [f"https://stac-extensions.github.io/{name}/schema.json"
-              for name in ("projection/v2.0.0", "raster/v2.0.0", "classification/v2.0.0", "file/v2.1.0")]
+              for name in ("projection/v2.0.0", "raster/v2.0.0", "classification/v2.0.0", "file/v2.1.0",
+                           "table/v1.2.0")]
 PROJJSON = "https://proj.org/schemas/v0.7/projjson.schema.json"
 
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::Kind;
 use crate::findings::Findings;
 use crate::known::{self, KNOWN};
-use crate::tools::{MEASURED_GDAL, TOOLS, Tool, Tools};
+use crate::tools::{MEASURED_GDAL, TOOLS, Told, Tool, Tools};
 
 const BEGIN: &str = "<!-- interop: begin -->\n";
 const END: &str = "<!-- interop: end -->\n";
@@ -88,10 +88,10 @@ fn cells(kinds: &[Kind], tools: &Tools, findings: &Findings) -> Cells {
         if !of_column(column).all(is_present) {
             continue;
         }
-        let names: Vec<&str> = of_column(column).flat_map(|tool| tool.lines).map(|(name, _)| *name).collect();
+        let told: Vec<&Told> = of_column(column).flat_map(|tool| tool.lines).collect();
         for kind in kinds {
             let failed = findings.checks.iter().filter(|((of_kind, tool, _), reasons)| {
-                *of_kind == kind.name && names.contains(&tool.as_str()) && !reasons.is_empty()
+                *of_kind == kind.name && told.iter().any(|told| told.name == tool) && !reasons.is_empty()
             });
             let mut reasons: Vec<String> = failed
                 .filter_map(|((kind, tool, check), _)| {
@@ -101,7 +101,14 @@ fn cells(kinds: &[Kind], tools: &Tools, findings: &Findings) -> Cells {
                 .collect();
             reasons.sort_unstable();
             reasons.dedup();
-            let cell = if reasons.is_empty() { String::from("pass") } else { reasons.join(", ") };
+            let cell = if !told.iter().any(|told| kind.data.contains(&told.about)) {
+                // A reader of grids has nothing to say of features.
+                String::from("–")
+            } else if reasons.is_empty() {
+                String::from("pass")
+            } else {
+                reasons.join(", ")
+            };
             cells.insert((kind.title.clone(), column.to_owned()), cell);
         }
     }

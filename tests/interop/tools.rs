@@ -39,8 +39,28 @@ pub(crate) struct Tool {
     runner: Runner,
     /// True when it reads with the system's GDAL, whose version decides what it can do.
     pub(crate) system_gdal: bool,
-    /// The names it gives in its lines, and the checks that it must make of every raster under that name.
-    pub(crate) lines: &'static [(&'static str, &'static [&'static str])],
+    /// What it tells, by the names it gives in its lines.
+    pub(crate) lines: &'static [Told],
+}
+
+/// What a tool tells under one name.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// The name in its lines.
+    pub(crate) name: &'static str,
+    /// What it is about.
+    pub(crate) about: Data,
+    /// The checks that it must make each time.
+    pub(crate) checks: &'static [&'static str],
+}
+
+/// What a package holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Data {
+    /// Grids.
+    Rasters,
+    /// Layers of features.
+    Vectors,
 }
 
 const fn tool(
@@ -49,10 +69,18 @@ const fn tool(
     script: &'static str,
     argument: &'static str,
     runner: Runner,
-    lines: &'static [(&'static str, &'static [&'static str])],
+    lines: &'static [Told],
 ) -> Tool {
     let system_gdal = matches!(runner, Runner::R | Runner::Qgis);
     Tool { name, column, script, argument, runner, system_gdal, lines }
+}
+
+const fn rasters(name: &'static str, checks: &'static [&'static str]) -> Told {
+    Told { name, about: Data::Rasters, checks }
+}
+
+const fn vectors(name: &'static str, checks: &'static [&'static str]) -> Told {
+    Told { name, about: Data::Vectors, checks }
 }
 
 /// The version of the system's GDAL with which everything was measured: Debian 12's.
@@ -62,53 +90,62 @@ pub(crate) const MEASURED_GDAL: (u32, u32) = (3, 6);
 #[rustfmt::skip]
 pub(crate) const TOOLS: &[Tool] = &[
     Tool { system_gdal: true, ..tool("gdal", "GDAL", "gdal.py", "", Runner::Newest, &[
-        ("gdal-tif", &["type", "pixels", "crs", "transform", "nodata", "scaling", "colours", "classes", "warp"]),
-        ("gdal-zarr", &["type", "pixels", "crs", "transform", "nodata", "scaling", "one raster", "warp", "warp -s_srs"]),
+        rasters("gdal-tif", &["type", "pixels", "crs", "transform", "nodata", "scaling", "colours", "classes", "warp"]),
+        rasters("gdal-zarr", &["type", "pixels", "crs", "transform", "nodata", "scaling", "one raster", "warp", "warp -s_srs"]),
+    ]) },
+    Tool { system_gdal: true, ..tool("ogr", "GDAL", "ogr.py", "", Runner::Newest, &[
+        vectors("ogr", &["layers", "crs", "fields", "geometry"]),
     ]) },
     tool("qgis", "QGIS", "qgis_.py", "", Runner::Qgis, &[
-        ("qgis-tif", &["valid", "pixels", "crs", "transform", "nodata", "statistics", "colours", "classes"]),
-        ("qgis-zarr", &["valid", "pixels", "crs", "transform", "nodata", "statistics"]),
+        rasters("qgis-tif", &["valid", "pixels", "crs", "transform", "nodata", "statistics", "colours", "classes"]),
+        rasters("qgis-zarr", &["valid", "pixels", "crs", "transform", "nodata", "statistics"]),
+    ]),
+    tool("qgis-vectors", "QGIS", "qgis_vectors.py", "", Runner::Qgis, &[
+        vectors("qgis-vector", &["valid", "layers", "crs", "fields", "geometry"]),
     ]),
     tool("terra", "R terra", "terra.R", "", Runner::R, &[
-        ("terra-tif", &["pixels", "crs", "transform", "nodata", "colours", "classes"]),
-        ("terra-zarr", &["pixels", "crs", "transform", "nodata"]),
+        rasters("terra-tif", &["pixels", "crs", "transform", "nodata", "colours", "classes"]),
+        rasters("terra-zarr", &["pixels", "crs", "transform", "nodata"]),
+        vectors("terra-vector", &["layers", "crs", "fields", "geometry"]),
     ]),
     tool("rasterio-tif", "rasterio", "rasterio_.py", "tif", Runner::Newest, &[
-        ("rasterio-tif", &["type", "pixels", "crs", "transform", "nodata", "scaling", "mask", "colours"]),
+        rasters("rasterio-tif", &["type", "pixels", "crs", "transform", "nodata", "scaling", "mask", "colours"]),
     ]),
     tool("rasterio-zarr", "rasterio", "rasterio_.py", "zarr", Runner::Newest, &[
-        ("rasterio-zarr", &["type", "pixels", "crs", "transform", "nodata", "scaling", "mask"]),
+        rasters("rasterio-zarr", &["type", "pixels", "crs", "transform", "nodata", "scaling", "mask"]),
     ]),
     tool("rioxarray-tif", "rioxarray", "rioxarray_.py", "tif", Runner::Newest, &[
-        ("rioxarray-tif", &["type", "pixels", "crs", "transform", "nodata", "scaling", "mask"]),
+        rasters("rioxarray-tif", &["type", "pixels", "crs", "transform", "nodata", "scaling", "mask"]),
     ]),
     tool("rioxarray-zarr", "rioxarray", "rioxarray_.py", "zarr", Runner::Newest, &[
-        ("rioxarray-zarr", &["type", "pixels", "crs", "transform", "nodata", "centres"]),
+        rasters("rioxarray-zarr", &["type", "pixels", "crs", "transform", "nodata", "centres"]),
     ]),
     tool("xarray", "xarray", "xarray_.py", "xarray", Runner::Newest, &[
-        ("xarray", &["type", "pixels", "crs", "transform", "nodata", "scaling", "classes"]),
+        rasters("xarray", &["type", "pixels", "crs", "transform", "nodata", "scaling", "time", "classes"]),
     ]),
     tool("zarr3", "zarr 3", "zarr_.py", "zarr3", Runner::Newest, &[
-        ("zarr3", &["type", "pixels", "crs", "transform", "nodata", "classes", "overviews"]),
+        rasters("zarr3", &["type", "pixels", "crs", "transform", "nodata", "classes", "overviews"]),
     ]),
     tool("zarr2", "zarr 2.18", "zarr_.py", "zarr2", Runner::Zarr2, &[
-        ("zarr2", &["type", "pixels", "crs", "transform", "nodata", "classes"]),
+        rasters("zarr2", &["type", "pixels", "crs", "transform", "nodata", "classes"]),
     ]),
     tool("xarray-zarr2", "zarr 2.18", "xarray_.py", "xarray-zarr2", Runner::Zarr2, &[
-        ("xarray-zarr2", &["type", "pixels", "crs", "transform", "nodata", "scaling", "classes"]),
+        rasters("xarray-zarr2", &["type", "pixels", "crs", "transform", "nodata", "scaling", "time", "classes"]),
     ]),
     tool("zarrs", "zarrs", "", "", Runner::Here, &[
-        ("zarrs", &["type", "pixels", "crs", "transform", "nodata", "centres", "classes"]),
+        rasters("zarrs", &["type", "pixels", "crs", "transform", "nodata", "centres", "classes"]),
     ]),
     tool("tifffile", "tifffile", "tifffile_.py", "", Runner::Newest, &[
-        ("tifffile", &["type", "pixels", "crs", "transform", "nodata", "colours"]),
+        rasters("tifffile", &["type", "pixels", "crs", "transform", "nodata", "colours"]),
     ]),
     tool("rio-cogeo", "rio cogeo", "rio_cogeo_.py", "", Runner::Newest, &[
-        ("rio-cogeo", &["strict"]),
+        rasters("rio-cogeo", &["strict"]),
     ]),
     tool("stac", "STAC", "stac.py", "SCHEMAS", Runner::Newest, &[
-        ("stac-validator", &["schema"]),
-        ("pystac", &["schema", "asset", "type", "crs", "transform", "nodata", "statistics", "scaling", "classes"]),
+        rasters("stac-validator", &["schema"]),
+        rasters("pystac", &["schema", "asset", "type", "crs", "transform", "nodata", "statistics", "scaling", "classes", "checksums"]),
+        vectors("stac-validator-vector", &["schema"]),
+        vectors("pystac-vector", &["schema", "asset", "checksums"]),
     ]),
 ];
 

@@ -24,8 +24,8 @@ const PROJECTION: &str = "https://stac-extensions.github.io/projection/v2.0.0/sc
 const RASTER: &str = "https://stac-extensions.github.io/raster/v2.0.0/schema.json";
 /// Schema of the extension for classes.
 const CLASSIFICATION: &str = "https://stac-extensions.github.io/classification/v2.0.0/schema.json";
-/// Schema of the extension for tables.
-const TABLE: &str = "https://stac-extensions.github.io/table/v1.3.0/schema.json";
+/// Schema of the extension for tables: the newest version that pystac knows.
+const TABLE: &str = "https://stac-extensions.github.io/table/v1.2.0/schema.json";
 /// Schema of the extension for file sizes and checksums.
 const FILE: &str = "https://stac-extensions.github.io/file/v2.1.0/schema.json";
 /// Media type of GeoTIFFs that are cloud-optimised.

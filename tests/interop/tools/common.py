@@ -27,6 +27,7 @@ class Raster:
         self.epsg, self.wkt = truth["epsg"], truth["wkt"]
         self.transform = truth["transform"]  # rasterio's order: dx, rx, x0, ry, dy, y0
         self.nodata = None if truth["nodata"] is None else float(truth["nodata"])
+        self.times = truth["times"]  # a date for each band, or none at all
         self.scale, self.offset, self.unit = truth["scale"], truth["offset"], truth["unit"]
         self.palette = {int(value): tuple(color) for value, color in truth["palette"].items()}
         self.classes = {int(value): name for value, name in truth["classes"].items()}
@@ -50,6 +51,14 @@ class Raster:
         if self.nodata is None:
             return np.zeros(self.shape, bool)
         return np.isnan(self.pixels) if np.isnan(self.nodata) else self.pixels == self.dtype.type(self.nodata)
+
+
+class Vector:
+    """Vector data of a kind: what is true of its layers, and the file or folder that the mount serves."""
+
+    def __init__(self, folder, truth):
+        self.path = str(Path(folder, truth["file"]))
+        self.layers = {layer["name"]: layer for layer in truth["layers"]}
 
 
 class Report:
@@ -121,6 +130,24 @@ class Report:
         with self.check("classes"):
             assert_classes(classes, raster)
 
+    def layers(self, names, vector):
+        with self.check("layers"):
+            assert sorted(names) == sorted(vector.layers), f"{sorted(vector.layers)} became {sorted(names)}"
+
+    def features(self, fields, features, layer):
+        """Every value of every field (columns by name) and every vertex (a flat list for each feature)."""
+        with self.check("fields"):
+            for name, values in layer["fields"].items():
+                found = fields.get(name)
+                assert found is not None and len(found) == len(values), f"{name}: {len(values)} values became {found and len(found)}"
+                wrong = [(wanted, value) for wanted, value in zip(values, found) if value != wanted]
+                assert not wrong, f"{name}: {wrong[0][0]!r} became {wrong[0][1]!r}"
+        with self.check("geometry"):
+            assert len(features) == len(layer["features"]), f"{len(layer['features'])} features became {len(features)}"
+            for number, (wanted, found) in enumerate(zip(layer["features"], features)):
+                same = len(wanted) == len(found) and np.array_equal(wanted, found)
+                assert same, f"feature {number}: {wanted[:4]} … became {list(found[:4])} …"
+
     def flags(self, attributes, raster):
         """Class names as CF writes them, in Zarr."""
         with self.check("classes"):
@@ -160,17 +187,30 @@ def assert_number(found, wanted):
 
 def run(tool, examine, threads=1):
     """Calls `examine(report, raster)` for every raster of every kind."""
+    each(tool, "rasters", lambda folder, truth: Raster(Path(folder, truth["name"]), truth), examine, threads)
+
+
+def run_vectors(tool, examine):
+    """Calls `examine(report, vector)` for all vector data of every kind."""
+    each(tool, "vectors", Vector, examine)
+
+
+def each(tool, of, make, examine, threads=1):
     manifest, mounted = sys.argv[1:3]
 
     def one(kind, truth):
-        raster = Raster(Path(mounted, kind["kind"], truth["name"]), truth)
         report = Report(kind["kind"], tool)
         try:
-            examine(report, raster)
+            examine(report, make(Path(mounted, kind["kind"]), truth))
         except Exception as error:  # the tool does not open it, or its script is wrong
             report.tell("open", f"{type(error).__name__}: {error}".replace("\n", " "))
 
-    kinds = json.loads(Path(manifest).read_text())
+    # On the main thread unless asked otherwise: QGIS wants it.
+    work = [(kind, truth) for kind in json.loads(Path(manifest).read_text()) for truth in kind[of]]
+    if threads == 1:
+        for kind, truth in work:
+            one(kind, truth)
+        return
     with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(one, kind, truth) for kind in kinds for truth in kind["rasters"]]:
+        for done in [pool.submit(one, kind, truth) for kind, truth in work]:
             done.result()

@@ -28,8 +28,9 @@ def tif(report, raster):
         report.pixels(array.values, raster)
         georeference(report, raster, array)
         report.nodata(array.rio.nodata, raster)
-        report.scaling(array.attrs.get("scale_factor", 1.0), array.attrs.get("add_offset", 0.0),
-                       array.attrs.get("units", ""), raster)
+        # Several bands have a list of units, also when they are the same.
+        units = np.atleast_1d(array.attrs.get("units", ""))[0]
+        report.scaling(array.attrs.get("scale_factor", 1.0), array.attrs.get("add_offset", 0.0), units, raster)
     with report.check("mask"), rioxarray.open_rasterio(raster.tif, masked=True) as masked:
         assert_same(np.isnan(masked.values), raster.missing)
 

@@ -1,11 +1,12 @@
 """STAC: pystac and stac-validator on every item, and pystac's view of the rasters.
 
-    stac.py MANIFEST MOUNTED SCHEMAS     the items of the kinds, line by line like every tool
+    stac.py MANIFEST MOUNTED SCHEMAS     the items of the kinds, check by check like every tool
     stac.py --catalogue CATALOG SCHEMAS  everything below a catalog.json: {"catalogs": 1, "collections": …, "items": …}
 
 SCHEMAS is the folder of schemas.py: nothing here may ask the network.
 """
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import pystac
 from pystac.validation import stac_validator as pystac_validator
 from stac_validator.stac_validator import StacValidate
 
-from common import Report, assert_number, run
+from common import Report, assert_number, run, run_vectors
 
 
 class Offline(pystac.stac_io.DefaultStacIO):
@@ -43,13 +44,27 @@ def validated(path, schemas):
     assert message["valid_stac"], f"{message.get('error_type')}: {message.get('error_message')}"
 
 
-def examine(report, raster, schemas):
-    folder = Path(raster.tif).parent
-    with Report(report.kind, "stac-validator").check("schema"):
+def opened(report, folder, schemas):
+    """The item of a product; validated, and its assets are the files that it says."""
+    with Report(report.kind, report.tool.replace("pystac", "stac-validator")).check("schema"):
         validated(folder / "item.json", schemas)
     item = pystac.Item.from_file(folder / "item.json")
     with report.check("schema"):
         item.validate()
+    with report.check("checksums"):
+        sums = [asset for asset in item.assets.values() if "file:checksum" in asset.extra_fields]
+        assert sums, "no asset has a checksum"
+        for asset in sums:
+            content = Path(asset.get_absolute_href()).read_bytes()
+            # A multihash: SHA-256 of 32 bytes.
+            told = (asset.extra_fields["file:size"], asset.extra_fields["file:checksum"])
+            wanted = (len(content), "1220" + hashlib.sha256(content).hexdigest())
+            assert told == wanted, f"{asset.href}: {wanted} became {told}"
+    return item
+
+
+def examine(report, raster, schemas):
+    item = opened(report, Path(raster.tif).parent, schemas)
     for path, views in ((raster.tif, "data"), (raster.zarr, "zarr")):
         served = {asset.get_absolute_href(): asset for asset in item.assets.values()}
         with report.check("asset"):
@@ -80,6 +95,14 @@ def examine(report, raster, schemas):
         report.classes(names, raster)
 
 
+def examine_vector(report, vector, schemas):
+    item = opened(report, Path(vector.path).parent, schemas)
+    with report.check("asset"):
+        served = {asset.get_absolute_href().rstrip("/"): asset for asset in item.assets.values()}
+        assert vector.path in served and Path(vector.path).exists(), f"no asset is {vector.path} but {list(served)}"
+        assert "data" in served[vector.path].roles, f"roles {served[vector.path].roles}"
+
+
 def catalogue(path, schemas):
     counts = {"catalogs": 0, "collections": 0, "items": 0, "ready": 0}
     root = pystac.Catalog.from_file(path)
@@ -101,3 +124,4 @@ if sys.argv[1] == "--catalogue":
     catalogue(sys.argv[2], sys.argv[3])
 else:
     run("pystac", lambda report, raster: examine(report, raster, sys.argv[3]))
+    run_vectors("pystac-vector", lambda report, vector: examine_vector(report, vector, sys.argv[3]))

@@ -82,6 +82,29 @@ examine <- function(kind, tool, path, truth) {
     }
 }
 
+examine_vector <- function(kind, path, truth) {
+    check <- function(name, condition, reason) tell(kind, "terra-vector", name, if (isTRUE(condition)) "" else reason)
+    names_of <- sapply(truth$layers, function(layer) layer$name)
+    check("layers", setequal(vector_layers(path), names_of), paste(toString(names_of), "became", toString(vector_layers(path))))
+    for (layer in truth$layers) {
+        view <- vect(path, layer = layer$name)
+        check("crs", identical(as.character(crs(view, describe = TRUE)$code), as.character(layer$epsg)),
+              paste(layer$epsg, "became", crs(view, describe = TRUE)$code))
+        found <- as.data.frame(view)
+        wrong <- Filter(function(name) {
+            wanted <- unlist(lapply(layer$fields[[name]], function(value) if (is.null(value)) NA else value))
+            # A column of nothing has the type of the field.
+            if (all(is.na(wanted))) !all(is.na(found[[name]]))
+            else !isTRUE(all.equal(wanted, found[[name]], check.attributes = FALSE, tolerance = 0))
+        }, names(layer$fields))
+        check("fields", length(wrong) == 0, paste("other values of", toString(wrong)))
+        wanted <- matrix(unlist(layer$features), ncol = 2, byrow = TRUE)
+        shapes <- geom(view)
+        check("geometry", nrow(view) == length(layer$features) && identical(dim(wanted), dim(shapes[, c("x", "y"), drop = FALSE]))
+              && all(wanted == shapes[, c("x", "y")]), sprintf("%d vertices became %d, or others", nrow(wanted), nrow(shapes)))
+    }
+}
+
 for (kind in manifest) {
     for (truth in kind$rasters) {
         for (view in c("tif", "zarr")) {
@@ -90,5 +113,10 @@ for (kind in manifest) {
             tryCatch(suppressWarnings(examine(kind$kind, tool, path, truth)),
                      error = function(error) tell(kind$kind, tool, "open", conditionMessage(error)))
         }
+    }
+    for (truth in kind$vectors) {
+        path <- file.path(arguments[2], kind$kind, truth$file)
+        tryCatch(suppressWarnings(examine_vector(kind$kind, path, truth)),
+                 error = function(error) tell(kind$kind, "terra-vector", "open", conditionMessage(error)))
     }
 }

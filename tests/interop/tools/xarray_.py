@@ -38,6 +38,9 @@ def examine(report, raster):
                 wanted = f"EPSG:{raster.epsg}" if raster.epsg else None
                 found = array.attrs["crs"]
                 assert found == wanted if wanted else found.startswith("PROJCRS["), f"{wanted} became {found}"
+            with report.check("time"):
+                found = [str(time)[:10] for time in array["time"].values] if "time" in array.dims else []
+                assert found == raster.times, f"{raster.times} became {found}"
             report.flags(array.attrs, raster)
         with store(raster, version) as opened:
             array = opened["band"]
