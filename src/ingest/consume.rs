@@ -41,11 +41,17 @@ fn punch(file: &File, from: u64, to: u64) -> io::Result<()> {
     }
 }
 
-/// A zip that is read once, from front to back, and may be given back behind the reader.
+/// A zip that is read once, from front to back, and may be given back behind the reader. It is a file, or lies in one
+/// as it is (a member of another zip that is stored, not compressed).
 #[derive(Debug)]
 pub(super) struct ReadOnce {
     file: File,
+    /// Where it begins in the file, and its bytes.
+    start: u64,
+    length: u64,
+    /// What is read next, from its own beginning.
     position: u64,
+    /// What is given back, from the beginning of the file.
     freed: u64,
     needed_from: NeededFrom,
 }
@@ -62,22 +68,26 @@ impl NeededFrom {
 }
 
 impl ReadOnce {
-    /// A file that is open for reading, and for writing if anything is ever to be given back.
-    pub(super) fn new(file: File) -> (Self, NeededFrom) {
+    /// `length` bytes from `start` on of a file that is open for reading, and for writing if anything is ever to
+    /// be given back.
+    pub(super) fn new(file: File, start: u64, length: u64) -> (Self, NeededFrom) {
         let needed_from = NeededFrom::default();
-        (Self { file, position: 0, freed: 0, needed_from: needed_from.clone() }, needed_from)
+        let freed = start.next_multiple_of(PAGE);
+        (Self { file, start, length, position: 0, freed, needed_from: needed_from.clone() }, needed_from)
     }
 }
 
 impl Read for ReadOnce {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // What was read before this call has been used or lies in the reader's buffer.
-        let behind = self.position.min(self.needed_from.0.get()) / PAGE * PAGE;
+        let behind = (self.start + self.position.min(self.needed_from.0.get())) / PAGE * PAGE;
         if behind >= self.freed + STEP {
             punch(&self.file, self.freed, behind)?;
             self.freed = behind;
         }
-        let length = self.file.read(buffer)?;
+        let rest = self.length.saturating_sub(self.position);
+        let wanted = usize::try_from(rest).map_or(buffer.len(), |rest| rest.min(buffer.len()));
+        let length = self.file.read_at(&mut buffer[..wanted], self.start + self.position)?;
         self.position += length as u64;
         Ok(length)
     }
@@ -85,7 +95,13 @@ impl Read for ReadOnce {
 
 impl Seek for ReadOnce {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.position = self.file.seek(to)?;
+        let target = match to {
+            SeekFrom::Start(target) => Some(target),
+            SeekFrom::End(by) => self.length.checked_add_signed(by),
+            SeekFrom::Current(by) => self.position.checked_add_signed(by),
+        };
+        let before = || io::Error::new(io::ErrorKind::InvalidInput, "a place in front of the zip");
+        self.position = target.ok_or_else(before)?;
         Ok(self.position)
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! run (child.rs, parent side) ── spawns ──▶ child_main (sandbox.rs) ──▶ ingest (here)
 //!
-//! package.rs    the outer zip, unpacked with suspicion
+//! package.rs    the outer zip, unpacked with suspicion; pour.rs: one thread unpacks, one writes
 //! lay_out.rs    discover.rs: which files are rasters, which of them are tiles of one layer; dated.rs: which layers
 //!               are one at several dates
 //! source.rs     one raster as GDAL sees it; crs.rs, classes.rs, dbf.rs, legend.rs: what it means; netcdf/: one per variable
@@ -50,6 +50,7 @@ mod overview;
 mod package;
 mod pipeline;
 mod pixel;
+mod pour;
 mod preview;
 mod pyramid;
 mod raw_copy;

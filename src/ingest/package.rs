@@ -8,25 +8,29 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, Write};
+use std::io::{BufReader, Read, Seek};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use zip::ZipArchive;
 use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive};
 
 use super::consume::{NeededFrom, ReadOnce};
 use super::error::{DiskContext, IngestError};
 use super::job::{IngestProgress, Limits};
+use super::pour::pour;
 
 /// The first bytes of output that are not held against the ratio limit.
 const RATIO_FREE: u64 = 64 << 20;
+/// What is read of a zip at a time.
+const READ_AHEAD: usize = 256 << 10;
 /// Deepest folder, longest name and longest path that are unpacked.
 const MOST_PARTS: usize = 32;
 const LONGEST_PART: usize = 255;
 const LONGEST_PATH: usize = 2048;
 
-/// Unpacks `package` into the existing directory `target`; inner zips go through `scratch` (a file that does
-/// not exist yet). Gives the paths of all files, relative to `target`, sorted. With `consume` the zips are given back to the
+/// Unpacks `package` into the existing directory `target`; inner zips that are compressed once more go through `scratch` (a
+/// file that does not exist yet), others are read where they lie. Gives the paths of all files, relative to `target`, sorted. With `consume` the zips are given back to the
 /// disk behind the reader, and the package is empty in the end.
 ///
 /// # Errors
@@ -44,7 +48,7 @@ pub(super) fn unpack(
     let open = |path: &Path| OpenOptions::new().read(true).write(consume).open(path);
     let file = open(package).disk(|| format!("open '{name}'"))?;
     let size = file.metadata().disk(|| format!("open '{name}'"))?.len();
-    let (mut archive, needed_from) = open_archive(file, &name)?;
+    let (mut archive, needed_from) = open_archive(file, (0, size), &name)?;
     let mut unpacking = Unpacking {
         target,
         limits,
@@ -63,10 +67,16 @@ pub(super) fn unpack(
     let strip = common_results_folder(&members);
     for member in members {
         unpacking.consume_up_to(&needed_from, &member);
+        if let (true, Some(place)) = (member.is_zip(), member.stored) {
+            let file = open(package).disk(|| format!("open '{name}'"))?;
+            unpacking.unpack_inner(file, place, &member)?;
+            continue;
+        }
         if member.is_zip() {
             unpacking.write_member(&mut archive, &member, scratch, false)?;
             let inner = open(scratch).disk(|| "open an inner zip".to_owned())?;
-            unpacking.unpack_inner(inner, &member)?;
+            let length = inner.metadata().disk(|| "open an inner zip".to_owned())?.len();
+            unpacking.unpack_inner(inner, (0, length), &member)?;
             fs::remove_file(scratch).disk(|| "delete an inner zip".to_owned())?;
             continue;
         }
@@ -129,6 +139,8 @@ struct Member {
     start: u64,
     /// What may be given back once it is read ends here.
     end: u64,
+    /// Where its bytes begin and how many they are, if they lie in the zip as they are.
+    stored: Option<(u64, u64)>,
 }
 
 impl Member {
@@ -242,11 +254,16 @@ impl Unpacking<'_> {
             }
             let known = if is_dir { seen.add_folders(&path.0) } else { seen.add_file(&path) };
             known.map_err(|reason| refuse(&reason))?;
-            self.total = self.total.saturating_add(entry.size());
             let start = entry.header_start();
             let end = entry.data_start().unwrap_or(start).saturating_add(entry.compressed_size());
             let size = entry.size();
-            let member = Member { index, name, path, is_dir, start, end };
+            let is_stored =
+                entry.compression() == CompressionMethod::Stored && size == entry.compressed_size();
+            let stored = entry.data_start().filter(|_| is_stored).map(|start| (start, size));
+            let member = Member { index, name, path, is_dir, start, end, stored };
+            if !(outer && member.is_zip() && member.stored.is_some()) {
+                self.total = self.total.saturating_add(size);
+            }
             let bytes = if outer && member.is_zip() { &mut self.passing } else { &mut self.kept };
             bytes.declared = bytes.declared.saturating_add(size);
             members.push(member);
@@ -265,8 +282,9 @@ impl Unpacking<'_> {
         Ok(members)
     }
 
-    fn unpack_inner(&mut self, inner: File, outer: &Member) -> Result<(), IngestError> {
-        let (mut archive, needed_from) = open_archive(inner, &outer.name)?;
+    /// Unpacks the inner zip that lies at `place` (first byte, length) of a file.
+    fn unpack_inner(&mut self, file: File, place: (u64, u64), outer: &Member) -> Result<(), IngestError> {
+        let (mut archive, needed_from) = open_archive(file, place, &outer.name)?;
         let members = self.plan(&mut archive, &outer.name, false)?;
         let stem = outer.stem_of_zip().unwrap_or("package").to_owned();
         // Packages repeat their own name as the top folder; the others get one, so that several cannot collide.
@@ -312,40 +330,27 @@ impl Unpacking<'_> {
         stays: bool,
     ) -> Result<(), IngestError> {
         let mut entry = archive.by_index(member.index).map_err(|error| damaged(&member.name, &error))?;
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .open(path)
             .disk(|| format!("create '{}'", member.name))?;
-        let mut buffer = vec![0; 1 << 20];
-        let mut written = 0;
-        loop {
-            let length = match entry.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(length) => length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    return Err(IngestError::Damaged {
-                        name: member.name.clone(),
-                        reason: error.to_string(),
-                    });
-                }
-            };
-            written += length as u64;
-            self.done += length as u64;
+        let size = entry.size();
+        let written = pour(&mut entry, size, &file, &member.name, |length| {
+            self.done += length;
             let bytes = if stays { &mut self.kept } else { &mut self.passing };
-            bytes.written += length as u64;
+            bytes.written += length;
             if bytes.written > self.most_bytes {
                 return Err(self.too_large());
             }
-            (self.progress)(IngestProgress::Room { bytes: length as u64 });
-            file.write_all(&buffer[..length]).disk(|| format!("write '{}'", member.name))?;
+            (self.progress)(IngestProgress::Room { bytes: length });
             (self.progress)(IngestProgress::Extracting { done: self.done, total: self.total.max(self.done) });
-        }
-        if written != entry.size() {
+            Ok(())
+        })?;
+        if written != size {
             return Err(IngestError::Damaged {
                 name: member.name.clone(),
-                reason: format!("it has {written} bytes, the zip promises {}", entry.size()),
+                reason: format!("it has {written} bytes, the zip promises {size}"),
             });
         }
         Ok(())
@@ -372,12 +377,14 @@ fn common_results_folder(members: &[Member]) -> bool {
 
 type Archive = ZipArchive<BufReader<ReadOnce>>;
 
-fn open_archive(mut file: File, name: &str) -> Result<(Archive, NeededFrom), IngestError> {
-    let mut start = [0; 512];
-    let length = read_start(&mut file, &mut start).disk(|| format!("read '{name}'"))?;
+/// Opens the zip that lies at `place` (first byte, length) of a file.
+fn open_archive(file: File, place: (u64, u64), name: &str) -> Result<(Archive, NeededFrom), IngestError> {
+    let (first, size) = place;
+    let mut start = vec![0; size.min(512) as usize];
+    file.read_exact_at(&mut start, first).disk(|| format!("read '{name}'"))?;
     let reason = |error: &dyn std::fmt::Display| {
-        let start = String::from_utf8_lossy(&start[..length]).trim_start().to_ascii_lowercase();
-        match length {
+        let start = String::from_utf8_lossy(&start).trim_start().to_ascii_lowercase();
+        match size {
             0 => "it is empty".to_owned(),
             _ if start.starts_with("<!doctype html") || start.starts_with("<html") => {
                 "it is an HTML page".to_owned()
@@ -391,24 +398,12 @@ fn open_archive(mut file: File, name: &str) -> Result<(Archive, NeededFrom), Ing
         name: name.to_owned(),
         reason: reason(error),
     };
-    let (file, needed_from) = ReadOnce::new(file);
-    let archive = ZipArchive::new(BufReader::new(file)).map_err(|error| {
+    let (file, needed_from) = ReadOnce::new(file, first, size);
+    let archive = ZipArchive::new(BufReader::with_capacity(READ_AHEAD, file)).map_err(|error| {
         // When it begins as a zip, what is wrong now is damage (a truncated download).
-        if length >= 4 && start[..2] == *b"PK" { damaged(name, &error) } else { not_a_package(&error) }
+        if start.starts_with(b"PK") { damaged(name, &error) } else { not_a_package(&error) }
     })?;
     Ok((archive, needed_from))
-}
-
-fn read_start(file: &mut File, start: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
-    while length < start.len() {
-        match file.read(&mut start[length..])? {
-            0 => break,
-            more => length += more,
-        }
-    }
-    file.rewind()?;
-    Ok(length)
 }
 
 fn unsafe_member(name: &str, reason: &str) -> IngestError {

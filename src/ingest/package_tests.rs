@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::Cursor;
+use std::io::Write;
 
 use proptest::prelude::*;
 use zip::ZipWriter;
@@ -137,6 +138,27 @@ fn an_inner_zip_is_not_counted_with_its_content() {
         |unpacked_bytes: u64| Room::new().unpack(&nested, &Limits { unpacked_bytes, ..Limits::default() });
     assert_eq!(unpack(310_000).unwrap(), ["a/a.tif"]);
     assert!(matches!(unpack(290_000), Err(IngestError::TooLarge { .. })));
+}
+
+#[test]
+fn a_stored_inner_zip_is_read_where_it_lies() {
+    let pack = |method: zip::CompressionMethod| {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        writer.start_file("Results/a.zip", SimpleFileOptions::default().compression_method(method)).unwrap();
+        writer.write_all(&zip_of(&[("a/a.tif", b"pixels"), ("a/a.xml", b"words")])).unwrap();
+        writer.finish().unwrap().into_inner()
+    };
+    let unpack = |bytes: &[u8]| {
+        let room = Room::new();
+        // Whoever wants to go through the scratch file fails.
+        fs::create_dir(room.folder.path().join("scratch")).unwrap();
+        let files = room.unpack(bytes, &Limits::default())?;
+        assert_eq!(fs::read(room.folder.path().join("out/a/a.tif")).unwrap(), b"pixels");
+        Ok(files)
+    };
+    assert_eq!(unpack(&pack(zip::CompressionMethod::Stored)), Ok(vec!["a/a.tif".into(), "a/a.xml".into()]));
+    let through_scratch = unpack(&pack(zip::CompressionMethod::Deflated));
+    assert!(matches!(through_scratch, Err(IngestError::Disk { .. })), "{through_scratch:?}");
 }
 
 #[test]
