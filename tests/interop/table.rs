@@ -102,7 +102,7 @@ fn cells(kinds: &[Kind], tools: &Tools, findings: &Findings) -> Cells {
             reasons.sort_unstable();
             reasons.dedup();
             let cell = if !told.iter().any(|told| kind.data.contains(&told.about)) {
-                // A reader of grids has nothing to say of features.
+                // A reader of grids has nothing to say of features, nor the other way round.
                 String::from("–")
             } else if reasons.is_empty() {
                 String::from("pass")

@@ -108,6 +108,12 @@ pub(crate) const TOOLS: &[Tool] = &[
         rasters("terra-zarr", &["pixels", "crs", "transform", "nodata"]),
         vectors("terra-vector", &["layers", "crs", "fields", "geometry"]),
     ]),
+    tool("fiona", "fiona", "fiona_.py", "", Runner::Newest, &[
+        vectors("fiona", &["layers", "crs", "fields", "geometry"]),
+    ]),
+    tool("geopandas", "geopandas", "geopandas_.py", "", Runner::Newest, &[
+        vectors("geopandas", &["layers", "crs", "fields", "geometry"]),
+    ]),
     tool("rasterio-tif", "rasterio", "rasterio_.py", "tif", Runner::Newest, &[
         rasters("rasterio-tif", &["type", "pixels", "crs", "transform", "nodata", "scaling", "mask", "colours"]),
     ]),
