@@ -7,6 +7,7 @@ use gdal::raster::{PaletteInterpretation, RasterBand};
 use gdal::{Dataset, DatasetOptions, GdalOpenFlags, Metadata};
 use jiff::Timestamp;
 
+use super::claims;
 use super::classes::{self, AttributeTable};
 use super::crs;
 use super::error::IngestError;
@@ -101,6 +102,7 @@ fn open(path: &Path, name: &str, siblings: bool) -> Result<Dataset, IngestError>
 /// combinations that an entry cannot hold.
 pub(super) fn inspect(path: &Path, name: &str) -> Result<SourceFacts, IngestError> {
     let unsupported = |reason: String| IngestError::Unsupported { name: name.to_owned(), reason };
+    claims::check(path, name)?;
     let dataset = open(path, name, true)?;
     let (width, height) = dataset.raster_size();
     let count = dataset.raster_count();

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bad_rasters;
 mod cache_budget;
 mod catalogue;
 mod crash_resume;
