@@ -418,6 +418,7 @@ pub(super) fn entry() -> EntryMeta {
                 stddev: 3.0,
                 valid_percent: 99.0,
             }),
+            fingerprint: None,
         }],
         codec: Codec::Zstd { level: 1 },
         geotransform: [4_000_000.0, 10.0, 0.0, 2_100_000.0, 0.0, -10.0],

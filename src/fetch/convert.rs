@@ -81,6 +81,7 @@ pub async fn convert(
             ..Limits::default()
         },
         codec: CodecChoice::Auto,
+        former: None,
         consume,
     };
     let room = Arc::new(Mutex::new(Room {
@@ -96,7 +97,7 @@ pub async fn convert(
     let refusal = Arc::new(Notify::new());
     let work = {
         let (room, refused, refusal) = (Arc::clone(&room), Arc::clone(&refused), Arc::clone(&refusal));
-        let mut on_progress = on_progress;
+        let (mut on_progress, path) = (on_progress, job.path.clone());
         converter.convert(
             request,
             Box::new(move |progress| match progress {
@@ -111,6 +112,9 @@ pub async fn convert(
                     on_progress(progress);
                 }
                 IngestProgress::Extracting { .. } => on_progress(progress),
+                IngestProgress::Copied { dates, tiles } => {
+                    tracing::info!(path, dates, tiles, "copied from the former entry");
+                }
             }),
         )
     };

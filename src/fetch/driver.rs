@@ -337,8 +337,8 @@ async fn process(
         let (state, done, total) = match progress {
             IngestProgress::Extracting { done, total } => (ProductState::Extracting, done, total),
             IngestProgress::Converting { done, total } => (ProductState::Converting, done, total),
-            // a matter between the converter and the inventory
-            IngestProgress::Room { .. } => return,
+            // a matter between the converter and the inventory, and one of the log
+            IngestProgress::Room { .. } | IngestProgress::Copied { .. } => return,
         };
         watcher.send_modify(|driven| {
             if driven.progress.state != state {

@@ -90,7 +90,7 @@ pub async fn run_with(
 ) -> Result<Ingested, IngestError> {
     let died = |reason: String| IngestError::Child { reason };
     // The child works in another directory.
-    for path in [&mut job.package, &mut job.staging] {
+    for path in [&mut job.package, &mut job.staging].into_iter().chain(&mut job.former) {
         let absolute = std::path::absolute(&*path);
         *path = absolute
             .map_err(|error| IngestError::Job { reason: format!("'{}': {error}", path.display()) })?;
@@ -281,11 +281,15 @@ pub fn child_main() -> ExitCode {
             let _ = granted.recv();
             return;
         }
+        if let IngestProgress::Copied { .. } = progress {
+            tell(&Message::Progress(progress));
+            return;
+        }
         let is_end = match progress {
             IngestProgress::Extracting { done, total } | IngestProgress::Converting { done, total } => {
                 done == total
             }
-            IngestProgress::Room { .. } => false,
+            IngestProgress::Room { .. } | IngestProgress::Copied { .. } => false,
         };
         if is_end || last.is_none_or(|last| last.elapsed() >= PROGRESS_PAUSE) {
             last = Some(Instant::now());

@@ -12,10 +12,11 @@ use super::job::{CodecChoice, Limits};
 use super::legend::Legends;
 use super::mosaic::Mosaic;
 use super::overview::Method;
-use super::pipeline::{self, Plan};
+use super::pipeline::{self, Converted, Plan};
 use super::pixel::{Pixel, with_pixel};
 use super::preview;
 use super::raw_copy;
+use super::reuse::{self, Donor, Former, Recipe, Sources};
 use super::shard;
 use super::sink::TileSink;
 use super::tiff::Directory;
@@ -45,6 +46,10 @@ pub(super) struct Target<'a> {
     pub(super) codec: CodecChoice,
     /// True when the sources may be given back while they are converted.
     pub(super) consume: bool,
+    /// The checksums of dated sources.
+    pub(super) sources: &'a Sources,
+    /// The product's former entry.
+    pub(super) former: Option<&'a Former>,
 }
 
 /// What a conversion tells.
@@ -54,6 +59,13 @@ pub(super) enum Work {
     Done(u64),
     /// So many bytes are about to be written, as soon as the one who is told returns.
     Room(u64),
+    /// So many dates and tiles were copied from the former entry.
+    Copied {
+        /// Dates.
+        dates: u64,
+        /// Tiles.
+        tiles: u64,
+    },
 }
 
 /// Converts a layer; `progress` hears how it goes.
@@ -103,28 +115,38 @@ fn convert_as<T: Pixel>(
     };
     let base = TileSink::new(create(&shard_path)?, levels[0].tiles() * facts.bands.len());
     let scratch = OverviewFiles::new(target.scratch, &levels);
+    let method = if categorical { Method::Mode } else { Method::Mean };
+    let recipe = Recipe { codec, raw: raw.is_some(), method };
+    let fingerprints = reuse::fingerprints(mosaic, target.sources, recipe);
+    let donors: Vec<Option<Donor<'_>>> =
+        fingerprints.iter().map(|print| target.former?.band((*print)?)).collect();
+    let left_out: Vec<bool> = donors.iter().map(Option::is_some).collect();
     let plan = Plan {
         mosaic,
         levels: &levels,
-        method: if categorical { Method::Mode } else { Method::Mean },
+        method,
         codec,
         threads: target.limits.worker_threads(),
         memory: target.limits.memory_bytes,
         raw: raw.as_ref(),
         consume: target.consume,
         open_files: target.limits.open_files,
+        left_out: &left_out,
     };
-    let converted = pipeline::convert::<T>(&plan, base, scratch.create(create)?, progress)?;
+    let mut converted = pipeline::convert::<T>(&plan, base, scratch.create(create)?, progress)?;
+    copy_dates(&donors, &plan, &mut converted, progress)?;
     let bands = facts
         .bands
         .iter()
         .zip(converted.statistics)
-        .map(|(band, statistics)| BandMeta {
+        .zip(fingerprints)
+        .map(|((band, statistics), fingerprint)| BandMeta {
             description: band.description.clone(),
             unit: band.unit.clone(),
             scale: band.scale,
             offset: band.offset,
             statistics,
+            fingerprint,
         })
         .collect();
     let raster = RasterMeta {
@@ -170,6 +192,32 @@ fn convert_as<T: Pixel>(
     let document = shard::array_document(&raster);
     super::write_document(&array.join("zarr.json"), &document)?;
     Ok(raster)
+}
+
+/// Takes the bands that have a donor from it: tiles, statistics and, of the first band, the picture.
+fn copy_dates<T: Pixel>(
+    donors: &[Option<Donor<'_>>],
+    plan: &Plan<'_>,
+    converted: &mut Converted<T>,
+    progress: &mut dyn FnMut(Work),
+) -> Result<(), IngestError> {
+    let (mut dates, mut tiles) = (0, 0);
+    let band_bytes = plan.mosaic.pixel_bytes() / donors.len().max(1) as u64;
+    for ((band, donor), statistics) in (0..).zip(donors).zip(&mut converted.statistics) {
+        let Some(donor) = donor else { continue };
+        let sinks = std::iter::once(&converted.base).chain(&converted.overviews);
+        tiles += donor.copy(band, plan.levels, sinks, progress)?;
+        dates += 1;
+        *statistics = donor.statistics();
+        if band == 0 {
+            converted.top = donor.top()?;
+        }
+        progress(Work::Done(band_bytes));
+    }
+    if dates > 0 {
+        progress(Work::Copied { dates, tiles });
+    }
+    Ok(())
 }
 
 /// The files in which overview levels grow before they find their place.

@@ -21,6 +21,9 @@ pub struct IngestJob {
     /// How tiles are compressed.
     #[serde(default)]
     pub codec: CodecChoice,
+    /// The product's entry as it is, when it is fetched anew: dates that are unchanged are copied from it.
+    #[serde(default)]
+    pub former: Option<PathBuf>,
     /// Tight room: the package (which must be writable) and what was unpacked are given back to the disk while
     /// they are used. Neither can be used again, whether the conversion succeeds or fails.
     #[serde(default)]
@@ -108,6 +111,13 @@ pub enum IngestProgress {
     Room {
         /// Bytes that are not on the disk yet, of all threads together.
         bytes: u64,
+    },
+    /// Dates of a raster were copied from the former entry, without decoding any.
+    Copied {
+        /// How many dates.
+        dates: u64,
+        /// Tiles of all levels.
+        tiles: u64,
     },
 }
 

@@ -11,6 +11,7 @@
 //! mosaic.rs     tiles on one grid; stack.rs: a band for each date
 //! convert.rs    one layer → one array: schedule.rs → pipeline.rs → encode.rs, pyramid.rs (overview.rs),
 //!               statistics.rs → sink.rs; raw_copy.rs where nothing needs to be encoded
+//! reuse.rs      dates that the product's former entry has already are copied from it
 //! consume.rs    what is used up is given back to the disk, where room is tight
 //! vector.rs     vector data: found, checked, described; wal.rs: GeoPackages that could not be read otherwise
 //! assemble.rs   the raster file: tiff.rs + geotags.rs in front, shard.rs at the end; preview.rs
@@ -56,6 +57,7 @@ mod pour;
 mod preview;
 mod pyramid;
 mod raw_copy;
+mod reuse;
 mod sandbox;
 mod schedule;
 mod shard;
@@ -76,6 +78,7 @@ use discover::Layer;
 use error::DiskContext;
 use legend::Legends;
 use mosaic::Mosaic;
+use reuse::{Former, Sources};
 
 /// Names an array must not have, because the entry has other files of that name.
 const RESERVED: [&str; 3] = ["original", "preview.png", "zarr.json"];
@@ -130,8 +133,11 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
         }
         Work::Room(0) => {}
         Work::Room(bytes) => progress(IngestProgress::Room { bytes }),
+        Work::Copied { dates, tiles } => progress(IngestProgress::Copied { dates, tiles }),
     };
     let legends = Legends::among(&files, &unpacked);
+    let sources = Sources::of(&mosaics)?;
+    let former = job.former.as_deref().and_then(Former::open);
     let mut rasters = Vec::new();
     for ((number, mosaic), name) in mosaics.iter().enumerate().zip(names(&job.product, &layers)) {
         child::say_what_is_read(&mosaic.facts.name);
@@ -148,6 +154,8 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
             codec: job.codec,
             // Variables of one file share it: only the last may use it up.
             consume: job.consume && mosaic.tiles.iter().all(|tile| used_up.contains(&*tile.path)),
+            sources: &sources,
+            former: former.as_ref(),
         };
         rasters.push(convert::convert(mosaic, target, &mut tell)?);
         // The source's bytes are needed no more: the next layer may need their room.

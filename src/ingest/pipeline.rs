@@ -47,6 +47,8 @@ pub(super) struct Plan<'a> {
     pub(super) raw: Option<&'a RawTiles>,
     /// True when the sources may be given back while they are converted.
     pub(super) consume: bool,
+    /// For each band, whether it comes from elsewhere: nothing is done for it.
+    pub(super) left_out: &'a [bool],
 }
 
 /// A converted raster, not yet put together.
@@ -86,7 +88,8 @@ pub(super) fn convert<T: Pixel>(
     let budget = plan.memory / 8 * 5 / (plan.threads as u64 * size_of::<T>() as u64);
     let block = (mosaic.facts.block.0 as usize, mosaic.facts.block.1 as usize);
     let schedule = Schedule::new((mosaic.width as usize, mosaic.height as usize), block, budget as usize);
-    let pieces = schedule.pieces(bands);
+    let mut pieces = schedule.pieces(bands);
+    pieces.retain(|piece| !plan.left_out[piece.band as usize]);
     let used_up =
         plan.consume.then(|| Sources::new(mosaic, &pieces, |piece| overlaps(mosaic, piece))).transpose()?;
     let shared = Shared {

@@ -263,6 +263,20 @@ pub(super) fn as_bytes<T: Pixel>(pixels: &[T]) -> &[u8] {
     unsafe { std::slice::from_raw_parts(pixels.as_ptr().cast(), std::mem::size_of_val(pixels)) }
 }
 
+/// Memory as pixels; what does not fill a pixel at the end is left out.
+pub(super) fn from_bytes<T: Pixel>(bytes: &[u8]) -> Vec<T> {
+    let mut pixels = vec![T::ZERO; bytes.len() / size_of::<T>()];
+    // SAFETY: `pixels` has room for so many bytes, and any bytes are a value of the eight primitive number types.
+    unsafe {
+        std::ptr::copy_nonoverlapping(
+            bytes.as_ptr(),
+            pixels.as_mut_ptr().cast::<u8>(),
+            size_of_val(&*pixels),
+        );
+    }
+    pixels
+}
+
 /// What `nodata` means for a type: the value as that type holds it, `None` when no pixel can ever be it.
 pub(super) fn representable(pixel: PixelType, nodata: f64) -> Option<Number> {
     with_pixel!(pixel, T => T::exact(nodata).map(|value| Number(value.to_f64())))

@@ -3,7 +3,7 @@
 //! In this order: memory, file and core limits; no network (an empty network namespace where permitted, Landlock
 //! rules for TCP besides); no capabilities and no new privileges; Landlock, so that only the staging folder can be
 //! written (regular files and folders only: no links, no devices), only the package (written too when it is to be consumed) and the system's
-//! shared data can be read. Kernels without Landlock or namespaces give less; capabilities and limits work everywhere.
+//! shared data can be read, and the product's former entry where there is one. Kernels without Landlock or namespaces give less; capabilities and limits work everywhere.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -130,6 +130,7 @@ fn restrict_files(job: &IngestJob) -> io::Result<&'static str> {
         .map(PathBuf::from)
         .chain(data)
         .chain([job.package.clone()])
+        .chain(job.former.clone())
         .collect::<Vec<_>>();
     // A package that is to be consumed is given back to the disk while it is read.
     let consumed = job.consume.then_some(&job.package);

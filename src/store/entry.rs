@@ -134,6 +134,10 @@ pub struct BandMeta {
     pub offset: Option<f64>,
     /// Statistics over all valid pixels of the full resolution, `None` when no pixel is valid.
     pub statistics: Option<Statistics>,
+    /// Of a date: the checksum of all that decided its tiles. Where the product is fetched anew and it is still the
+    /// same, the tiles are copied. Entries of earlier releases have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Checksum>,
 }
 
 /// Exact statistics over the valid pixels of a band: not nodata, not NaN, not outside the variable's valid range.

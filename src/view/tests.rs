@@ -64,7 +64,7 @@ fn samples() -> Vec<Sample> {
         unit: "%".into(),
         scale: Some(0.5),
         offset: Some(10.0),
-        statistics: None,
+        ..BandMeta::default()
     };
     let zlib = |raster| RasterMeta { codec: Codec::Zlib { level: 6 }, ..raster };
     let bands = |count, raster| RasterMeta { bands: vec![band.clone(); count], ..raster };

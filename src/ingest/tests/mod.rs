@@ -7,6 +7,7 @@ mod mosaics;
 mod packages;
 mod pixels;
 mod real;
+mod reuse;
 mod series;
 mod vectors;
 
@@ -158,6 +159,7 @@ impl Workshop {
             product: "PRODUCT".to_owned(),
             limits: Limits { threads: 2, ..Limits::default() },
             codec: CodecChoice::Auto,
+            former: None,
             consume: false,
         }
     }

@@ -53,13 +53,13 @@ fn days(days: &[usize], shift: usize) -> Vec<u8> {
     days.iter().flat_map(|&day| places(day)).map(|(day, y, x)| pixel(day + shift, y, x)).collect()
 }
 
-fn package(shop: &Workshop, files: &[(&str, Vec<u8>)]) -> PathBuf {
+pub(super) fn package(shop: &Workshop, files: &[(&str, Vec<u8>)]) -> PathBuf {
     let path = shop.path("package.zip");
     fs::write(&path, zip_bytes(files)).unwrap();
     path
 }
 
-fn dated(days: &[usize]) -> Vec<(String, Vec<u8>)> {
+pub(super) fn dated(days: &[usize]) -> Vec<(String, Vec<u8>)> {
     let name = |day: usize| format!("202101{day:02}", day = day + 1);
     // The order of the zip is not that of the dates.
     days.iter()
@@ -67,7 +67,7 @@ fn dated(days: &[usize]) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-fn as_members(files: &[(String, Vec<u8>)]) -> Vec<(&str, Vec<u8>)> {
+pub(super) fn as_members(files: &[(String, Vec<u8>)]) -> Vec<(&str, Vec<u8>)> {
     files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect()
 }
 
