@@ -32,6 +32,12 @@ pub(super) fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Only start; exit code 3 when something is not ready yet"),
         )
+        .arg(
+            Arg::new("refresh")
+                .long("refresh")
+                .action(ArgAction::SetTrue)
+                .help("Order and fetch anew what is here already; it is served until the newer one has come"),
+        )
         .arg(mount_flag())
         .arg(json_flag())
 }
@@ -42,7 +48,9 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
         .into_iter()
         .map(|id| absolute_if_path(&id, &control))
         .collect::<Result<Vec<_>, _>>()?;
-    let outcomes: Vec<Outcome> = control.post("/fetch", &Ids { ids, tasks: Vec::new() }).await?;
+    let refresh = arguments.get_flag("refresh");
+    let way = if refresh { "/refresh" } else { "/fetch" };
+    let outcomes: Vec<Outcome> = control.post(way, &Ids { ids, tasks: Vec::new() }).await?;
     let mut failed = false;
     for outcome in outcomes.iter().filter(|outcome| !outcome.ok) {
         eprintln!("clmsfs: {}: {}", printable(&outcome.id), printable(&outcome.message));
@@ -56,7 +64,13 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
     } else {
         follow(&control, paths).await?
     };
-    for line in lines.iter().filter(|line| line.progress.state == ProductState::Failed) {
+    // one that is here is ready even when no newer one came
+    let has_failed = |line: &&ProductLine| match line.progress.state {
+        ProductState::Failed => true,
+        ProductState::Ready => refresh && line.progress.error.is_some(),
+        _ => false,
+    };
+    for line in lines.iter().filter(has_failed) {
         let reason = line.progress.error.as_deref().unwrap_or("no reason given");
         eprintln!("clmsfs: {}: {}", printable(&line.path), printable(reason));
         failed = true;

@@ -16,6 +16,7 @@ use tokio::net::UnixListener;
 
 use crate::catalog::{Catalog, Product};
 use crate::clms::TaskId;
+use crate::fetch::engine::{Engine, Refusal, Target, Ticket};
 use crate::fetch::state::Progress;
 use crate::store::StoreError;
 use crate::store::verify;
@@ -111,6 +112,7 @@ pub async fn serve(mounted: Arc<Mounted>, socket: &Path) -> io::Result<()> {
         .route("/products", get(get_products))
         .route("/search", get(get_search))
         .route("/fetch", post(post_fetch))
+        .route("/refresh", post(post_refresh))
         .route("/progress", post(post_progress))
         .route("/cancel", post(post_cancel))
         .route("/cache", get(get_cache))
@@ -245,6 +247,19 @@ fn outcome(id: &str, result: Result<String, String>) -> Outcome {
 }
 
 async fn post_fetch(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Response, Refused> {
+    fetch(mounted, ids, |engine, target, uid| engine.request(target, uid, true)).await
+}
+
+async fn post_refresh(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Response, Refused> {
+    fetch(mounted, ids, Engine::refresh).await
+}
+
+/// Starts a fetch of every id in the way of `start`.
+async fn fetch(
+    mounted: Arc<Mounted>,
+    ids: Ids,
+    start: impl Fn(&Engine, &Target, u32) -> Result<Ticket, Refusal> + Send + 'static,
+) -> Result<Response, Refused> {
     // SAFETY: geteuid takes nothing, always succeeds and touches no memory.
     let uid = unsafe { libc::geteuid() };
     blocking(move || {
@@ -253,7 +268,7 @@ async fn post_fetch(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Resp
                 return Err("data of this format is not served by this release: see its item.json".to_owned());
             }
             let target = target(product);
-            let result = vfs.engine().request(&target, uid, true);
+            let result = start(vfs.engine(), &target, uid);
             result.map(|_| target.path).map_err(|refusal| refusal.to_string())
         })
     })
@@ -267,7 +282,11 @@ async fn post_progress(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<R
         .ids
         .iter()
         .filter_map(|id| resolve(&catalog, &mounted, id).ok())
-        .map(|product| product_line(&vfs, product))
+        .map(|product| {
+            let line = product_line(&vfs, product);
+            let progress = vfs.engine().under_way(&entry_key(product)).unwrap_or(line.progress);
+            ProductLine { progress, ..line }
+        })
         .collect();
     Ok(Json(lines).into_response())
 }

@@ -35,6 +35,15 @@ pub struct ConvertLimits {
     pub threads: usize,
 }
 
+/// The directories that a conversion sees.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'a> {
+    /// Where the package lies and the entry is made.
+    pub staging: &'a Path,
+    /// An entry of the product from which unchanged dates are copied; the caller holds it.
+    pub former: Option<&'a Path>,
+}
+
 /// What package, unpacked files and entry need together at most, in sizes of the package: with so much room
 /// everything can be kept until the end.
 const PACKAGES: u64 = 3;
@@ -48,11 +57,12 @@ pub async fn convert(
     converter: &dyn Converter,
     inventory: &Arc<Inventory>,
     job: &Job,
-    staging: &Path,
+    places: Places<'_>,
     limits: &ConvertLimits,
     reservation: Reservation,
     on_progress: impl FnMut(IngestProgress) + Send + 'static,
 ) -> Event {
+    let Places { staging, former } = places;
     // of an earlier attempt
     clear(staging).await;
     let files = PackageFiles::below(staging);
@@ -81,7 +91,7 @@ pub async fn convert(
             ..Limits::default()
         },
         codec: CodecChoice::Auto,
-        former: None,
+        former: former.map(Path::to_owned),
         consume,
     };
     let room = Arc::new(Mutex::new(Room {
@@ -323,7 +333,8 @@ mod tests {
     async fn run(desk: &Desk, fake: &Fake) -> Event {
         let limits = ConvertLimits { memory: 1 << 30, threads: 1 };
         let reservation = desk.inventory.reserve(2 << 20).unwrap();
-        convert(fake, &desk.inventory, &job(), &desk.staging, &limits, reservation, |_| {}).await
+        let places = Places { staging: &desk.staging, former: None };
+        convert(fake, &desk.inventory, &job(), places, &limits, reservation, |_| {}).await
     }
 
     fn fake(writes: u64, fails: bool) -> Fake {

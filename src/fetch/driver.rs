@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 use crate::clms::{ClmsError, TaskId, TaskOutcome, TaskStatus};
 use crate::ingest::IngestProgress;
 use crate::store::StoreError;
-use crate::store::inventory::Reservation;
+use crate::store::inventory::{Lease, Reservation};
 use crate::store::layout::disk_usage;
 
 use super::adopt;
-use super::convert::convert;
+use super::convert::{Places, convert};
 use super::download::{PackageFiles, download};
 use super::engine::{CANCEL_PATIENCE, Change, Charge};
 use super::failure::{Failure, FailureKind};
@@ -46,6 +46,8 @@ pub(super) async fn drive(
     charge: Charge,
 ) {
     let key = job.key.clone();
+    // what is to be replaced is served until then: it must not make room
+    let _former = job.replaces.and_then(|_| inner.inventory.peek(&key));
     let mut room = None;
     let (job, end) = match pay(&inner, &job, charge) {
         Ok(()) => walk(&inner, job, &driven, &cancel, &mut room).await,
@@ -89,7 +91,10 @@ pub(super) async fn drive(
         match &outcome {
             // a product that nothing was done for is as cold as before
             Err(failure)
-                if failure.kind == FailureKind::Budget && job.failures <= 1 && job.link.is_none() =>
+                if failure.kind == FailureKind::Budget
+                    && job.failures <= 1
+                    && job.link.is_none()
+                    && job.replaces.is_none() =>
             {
                 state.notes.insert(key.clone(), failure.message.clone());
             }
@@ -102,6 +107,9 @@ pub(super) async fn drive(
     }
     // first the state, then the news: whoever hears it finds the product ready
     if outcome.is_ok() {
+        if job.replaces.is_some() {
+            let _ = inner.changes.send(Change::Replaced { key: key.clone() });
+        }
         let _ = inner.changes.send(Change::Ready { path: job.path.clone() });
     }
     driven.send_modify(|driven| {
@@ -326,6 +334,7 @@ async fn process(
     room: &mut Option<Reservation>,
 ) -> Event {
     let staging = inner.cache.staging(&job.key);
+    let former = former(inner, job);
     let package = PackageFiles::below(&staging).package;
     let size = tokio::fs::metadata(&package).await.map_or(0, |metadata| metadata.len());
     if let Err(failure) = reserve(inner, room, size) {
@@ -351,12 +360,25 @@ async fn process(
         inner.converter.as_ref(),
         &inner.inventory,
         job,
-        &staging,
+        Places { staging: &staging, former: former.as_ref().map(Lease::directory) },
         &inner.options.convert,
         reservation,
         on_progress,
     )
     .await
+}
+
+/// The entry that has, perhaps, dates of the product already: the one that is to be replaced, or one that the service
+/// offered under the same name and another id.
+fn former(inner: &Inner, job: &Job) -> Option<Lease> {
+    let others = || {
+        inner.ledger.keys_of(&job.path).unwrap_or_else(|error| {
+            tracing::warn!(path = job.path, %error, "no former entry is looked for");
+            Vec::new()
+        })
+    };
+    let own = inner.inventory.peek(&job.key);
+    own.or_else(|| others().iter().find_map(|key| inner.inventory.peek(key)))
 }
 
 /// Makes the fetch's reservation at least `bytes` large.

@@ -142,6 +142,11 @@ pub enum Change {
         /// The entry.
         key: EntryKey,
     },
+    /// A newer one has taken its place.
+    Replaced {
+        /// The entry.
+        key: EntryKey,
+    },
 }
 
 /// What the engine has done since it started.
@@ -209,7 +214,7 @@ impl Engine {
         for job in self.inner.ledger.jobs()? {
             match &job.step {
                 // published, but the ledger was not told any more
-                _ if self.inner.inventory.contains(&job.key) => self.inner.finish_books(&job),
+                _ if job.is_published(self.inner.cache.identity(&job.key)) => self.inner.finish_books(&job),
                 Step::Ready => self.inner.forget(&job.key),
                 Step::Failed(failure) => {
                     let failure = failure.clone();
@@ -251,11 +256,13 @@ impl Engine {
     /// State of a product. Costs two locks and lookups; never the network, never the disk.
     pub fn progress(&self, key: &EntryKey) -> Progress {
         let state = self.inner.state();
-        if let Some(running) = state.running.get(key) {
+        if let Some(running) = state.running.get(key).filter(|running| !self.serves_meanwhile(&running.job)) {
             return running.driven.borrow().progress.clone();
         }
         if self.inner.inventory.contains(key) {
-            return Progress::bare(ProductState::Ready);
+            let error =
+                state.failed.get(key).map(|failed| format!("not renewed: {}", failed.failure.message));
+            return Progress { error, ..Progress::bare(ProductState::Ready) };
         }
         let cold = |error| Progress { error, ..Progress::bare(ProductState::Cold) };
         let failed = state.failed.get(key).map(|failed| match failed.is_cancelled() {
@@ -265,10 +272,20 @@ impl Engine {
         failed.unwrap_or_else(|| cold(state.notes.get(key).cloned()))
     }
 
+    /// The picture of the fetch that is under way, also where the product is here and is being renewed.
+    pub fn under_way(&self, key: &EntryKey) -> Option<Progress> {
+        self.inner.state().running.get(key).map(|running| running.driven.borrow().progress.clone())
+    }
+
+    /// True for a fetch whose product is here and is served until the newer one has come.
+    fn serves_meanwhile(&self, job: &Job) -> bool {
+        job.replaces.is_some() && self.inner.inventory.contains(&job.key)
+    }
+
     /// Only the state of a product, without copying texts.
     pub fn product_state(&self, key: &EntryKey) -> ProductState {
         let state = self.inner.state();
-        match state.running.get(key) {
+        match state.running.get(key).filter(|running| !self.serves_meanwhile(&running.job)) {
             Some(running) => running.driven.borrow().progress.state,
             None if self.inner.inventory.contains(key) => ProductState::Ready,
             None if state.failed.get(key).is_some_and(|failed| !failed.is_cancelled()) => {
@@ -287,7 +304,8 @@ impl Engine {
     pub fn request(&self, target: &Target, uid: u32, insist: bool) -> Result<Ticket, Refusal> {
         let inner = &self.inner;
         let mut state = inner.state();
-        if let Some(running) = state.running.get(&target.key) {
+        let running = state.running.get(&target.key).filter(|running| !self.serves_meanwhile(&running.job));
+        if let Some(running) = running {
             return Ok(Ticket { progress: running.driven.subscribe() });
         }
         if inner.inventory.contains(&target.key) {
@@ -303,6 +321,24 @@ impl Engine {
         let earlier = state.failed.remove(&target.key);
         let job = earlier.map_or_else(|| Job::new(target, uid), |failed| Job { uid, ..failed.job.retried() });
         // the place is taken under the same lock that found it free: one order, one charge, however many ask
+        self.start_locked(&mut state, job, Charge::Owner).ok_or(Refusal::ShuttingDown)
+    }
+
+    /// Fetches a product that is here anew, or joins a fetch that is under way; one that is not here is fetched. What is
+    /// here is served until the newer one takes its place.
+    ///
+    /// # Errors
+    /// [`Refusal`] when nothing was started.
+    pub fn refresh(&self, target: &Target, uid: u32) -> Result<Ticket, Refusal> {
+        let inner = &self.inner;
+        let former = inner.cache.identity(&target.key).filter(|_| inner.inventory.contains(&target.key));
+        let Some(former) = former else { return self.request(target, uid, true) };
+        let mut state = inner.state();
+        let earlier = state.failed.remove(&target.key);
+        let job = match earlier {
+            Some(failed) => Job { uid, replaces: Some(former), ..failed.job.retried() },
+            None => Job::refresh(target, uid, former),
+        };
         self.start_locked(&mut state, job, Charge::Owner).ok_or(Refusal::ShuttingDown)
     }
 

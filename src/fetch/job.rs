@@ -96,6 +96,10 @@ pub struct Job {
     /// Milliseconds since 1970 when an order was sent whose outcome is not known yet.
     #[serde(default)]
     pub sent: Option<u64>,
+    /// The publication ([`CacheDir::identity`](crate::store::layout::CacheDir::identity)) that the result takes the place
+    /// of: the product is here already and is served meanwhile.
+    #[serde(default)]
+    pub replaces: Option<u64>,
 }
 
 /// Outcome of a step.
@@ -161,7 +165,18 @@ impl Job {
             damaged: 0,
             failures: 0,
             sent: None,
+            replaces: None,
         }
+    }
+
+    /// A fetch that takes the place of the publication `former`.
+    pub fn refresh(target: &Target, uid: u32, former: u64) -> Self {
+        Self { replaces: Some(former), ..Self::new(target, uid) }
+    }
+
+    /// Whether its entry is published, when `present` is the publication that is there now.
+    pub fn is_published(&self, present: Option<u64>) -> bool {
+        present.is_some() && (self.replaces.is_none() || self.replaces != present)
     }
 
     /// The job after `event`. Events that do not belong to the present step change nothing.
@@ -355,6 +370,20 @@ pub(super) mod tests {
         assert_eq!(failed(FailureKind::Offline, vec![Event::Ordered(task(1))]), Step::Poll);
         assert_eq!(failed(FailureKind::Service, vec![Event::Ordered(task(1))]), Step::Order);
         assert_eq!(failed(FailureKind::Credentials, vec![]), Step::Order);
+    }
+
+    #[test]
+    fn a_refresh_is_published_when_another_entry_is_there() {
+        let (job, refresh) = (job(), Job { replaces: Some(7), ..job() });
+        assert_eq!([None, Some(7), Some(8)].map(|present| job.is_published(present)), [false, true, true]);
+        assert_eq!(
+            [None, Some(7), Some(8)].map(|present| refresh.is_published(present)),
+            [false, false, true]
+        );
+        // Jobs of earlier releases replace nothing.
+        let mut old = serde_json::to_value(&job).unwrap();
+        assert!(old.as_object_mut().unwrap().remove("replaces").is_some());
+        assert_eq!(serde_json::from_value::<Job>(old).unwrap(), job);
     }
 
     fn any_event() -> impl Strategy<Value = Event> {

@@ -198,6 +198,18 @@ impl Ledger {
         Ok(statement.query_row([key.as_str()], |row| row.get(0)).optional()?)
     }
 
+    /// The entries that ever were in the cache as `path`, the one that was used last in front.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn keys_of(&self, path: &str) -> Result<Vec<EntryKey>, LedgerError> {
+        let connection = self.connection();
+        let mut statement =
+            connection.prepare_cached("select key from entries where path = ?1 order by last_use desc")?;
+        let keys = statement.query_map([path], |row| row.get::<_, String>(0))?;
+        Ok(keys.filter_map(Result::ok).filter_map(|key| EntryKey::new(key).ok()).collect())
+    }
+
     /// Counts an order of `uid` now, unless it already had `limit` since `since` (milliseconds since 1970; 0 = no
     /// limit). True when it was counted.
     ///
@@ -263,6 +275,10 @@ mod tests {
             [Remembered { key: key.clone(), last_use: 9, pinned: true }]
         );
         assert_eq!(ledger.path_of(&key).unwrap().as_deref(), Some("d/p"));
+        let later = EntryKey::new("l").unwrap();
+        ledger.note_use(&later, "d/p", 10).unwrap();
+        ledger.note_use(&EntryKey::new("m").unwrap(), "d/other", 11).unwrap();
+        assert_eq!(ledger.keys_of("d/p").unwrap(), [later, key.clone()]);
         assert!(ledger.spend(5, 2, 0).unwrap());
         assert!(ledger.spend(5, 2, 0).unwrap());
         assert!(!ledger.spend(5, 2, 0).unwrap());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::clms::{ClmsError, OrderOutcome, Task, TaskId};
+use crate::clms::{ClmsError, OrderOutcome, Task, TaskId, TaskOutcome};
 
 use super::adopt::{Wanted, choose, is_for, twins};
 use super::failure::{Failure, FailureKind};
@@ -43,6 +43,9 @@ async fn try_order(
     link_trust: Duration,
     save: impl Fn(&Job) -> Result<(), Failure> + Send + Sync,
 ) -> Result<Event, Failure> {
+    if job.replaces.is_some() && job.sent.is_none() {
+        burn_finished(service, job).await?;
+    }
     // an order of the last run may still be on its way into the service's books
     let patience = job.sent.map_or(Duration::ZERO, |sent| {
         RECONCILE.saturating_sub(Duration::from_millis(super::now().saturating_sub(sent)))
@@ -107,6 +110,17 @@ async fn look_for(
     }
 }
 
+/// A package that was made before somebody asked for a newer one is no newer one.
+async fn burn_finished(service: &dyn Service, job: &mut Job) -> Result<(), Failure> {
+    let tasks = service.tasks().await.map_err(|error| failure(&error))?;
+    let old = tasks.into_iter().filter(|(_, task)| {
+        is_for(task, &job.dataset, &job.file) && matches!(task.outcome(), TaskOutcome::Finished { .. })
+    });
+    let old: Vec<TaskId> = old.map(|(id, _)| id).filter(|id| !job.burned.contains(id)).collect();
+    job.burned.extend(old);
+    Ok(())
+}
+
 fn adoptable(tasks: &[(TaskId, Task)], job: &Job, link_trust: Duration) -> Option<TaskId> {
     let wanted = Wanted {
         dataset: &job.dataset,
@@ -127,7 +141,7 @@ async fn withdraw(service: &dyn Service, job: &Job, named: Option<TaskId>) -> Op
                 .into_iter()
                 .filter(|(_, task)| is_for(task, &job.dataset, &job.file))
                 .filter(|(_, task)| task.fme_task_id.is_none() && task.download_urls.is_empty())
-                .filter(|(_, task)| task.outcome() == crate::clms::TaskOutcome::Open)
+                .filter(|(_, task)| task.outcome() == TaskOutcome::Open)
                 .max_by_key(|(_, task)| task.registered)
                 .map(|(id, _)| id)
         }),

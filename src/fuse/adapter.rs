@@ -37,6 +37,7 @@ const BLOCK: u32 = 4096;
 /// An open file as the kernel sees it.
 #[derive(Debug)]
 struct OpenHandle {
+    ino: Ino,
     file: OpenFile,
     /// Must live as long as the handle.
     _backing: Option<Arc<Backing>>,
@@ -89,6 +90,14 @@ impl Adapter {
         Ok((attributes, self.shared.attr(ino, &attributes)))
     }
 
+    /// What a file is that is open here and elsewhere no more: a newer edition has its name.
+    fn replaced(&self, ino: Ino, node: &Node) -> Option<Attributes> {
+        let open = self.shared.files.find(|open| open.ino == ino && !open.file.live)?;
+        let product = Node::Product(node.product()?.clone());
+        let modified = self.vfs().attributes(&product).ok()?.modified;
+        Some(Attributes { kind: Kind::File, size: open.file.size, modified, trust: Duration::ZERO })
+    }
+
     fn writable_xattr(&self, req: &Request) -> bool {
         req.uid() == 0 || req.uid() == self.shared.uid
     }
@@ -136,7 +145,7 @@ impl Shared {
             (_, Some(generation)) => flags |= self.keep(ino, generation),
             (_, None) => {}
         }
-        let handle = FileHandle(self.files.add(OpenHandle { file, _backing: backing.clone() }));
+        let handle = FileHandle(self.files.add(OpenHandle { ino, file, _backing: backing.clone() }));
         match backing {
             Some(backing) => reply.opened_passthrough(handle, flags, backing.id()),
             None => reply.opened(handle, flags),
@@ -274,7 +283,10 @@ impl Filesystem for Adapter {
 
     fn getattr(&self, _req: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
         let result = self.node(ino).and_then(|node| {
-            let mut attributes = self.vfs().attributes(&node)?;
+            let mut attributes = match self.vfs().attributes(&node) {
+                Err(error) => self.replaced(Ino(ino.0), &node).ok_or(error)?,
+                Ok(attributes) => attributes,
+            };
             // an open document keeps the size it was opened with
             if let Some(open) = fh.and_then(|fh| self.shared.files.get(fh.0)).filter(|open| !open.file.live) {
                 attributes.size = open.file.size;

@@ -30,6 +30,12 @@ impl<T> Handles<T> {
         self.open.read().expect("no code panics while it holds the handles").get(&number).cloned()
     }
 
+    /// Something open that is wanted.
+    pub fn find(&self, wanted: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+        let open = self.open.read().expect("no code panics while it holds the handles");
+        open.values().find(|thing| wanted(thing)).cloned()
+    }
+
     /// Forgets it.
     pub fn remove(&self, number: u64) -> Option<Arc<T>> {
         self.open.write().expect("no code panics while it holds the handles").remove(&number)

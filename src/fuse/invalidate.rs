@@ -1,4 +1,4 @@
-//! Tells the kernel what left the cache: names, sizes and pages it may still believe in.
+//! Tells the kernel what left the cache or was replaced: names, sizes and pages it may still believe in.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub async fn follow(vfs: Arc<Vfs>, notifier: Notifier, mut changes: broadcast::R
                 tokio::task::spawn_blocking(move || vfs.warm(&path));
                 continue;
             }
-            Ok(Change::Gone { key }) => Some(key),
+            Ok(Change::Gone { key } | Change::Replaced { key }) => Some(key),
             // too many at once: everything may have changed
             Err(RecvError::Lagged(_)) => None,
             Err(RecvError::Closed) => return,
@@ -71,8 +71,8 @@ fn forget(vfs: &Vfs, notifier: &Notifier, key: Option<&EntryKey>) {
 fn parent(vfs: &Vfs, node: &Node, live: &[&str]) -> Option<(Ino, String)> {
     let product = node.product()?;
     let (parent, name) = match node {
-        Node::Inside(_, inner) => match inner.rsplit_once('/') {
-            Some((directory, name)) => (Node::Inside(product.clone(), directory.into()), name.to_owned()),
+        Node::Inside(_, inner, _) => match inner.rsplit_once('/') {
+            Some((directory, name)) => (Node::Inside(product.clone(), directory.into(), 0), name.to_owned()),
             None => (Node::Product(product.clone()), inner.to_string()),
         },
         _ => (Node::Product(product.clone()), node.path(live).rsplit('/').next()?.to_owned()),

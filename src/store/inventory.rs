@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -91,12 +92,17 @@ struct State {
     books: u64,
     /// Entries taken in so far.
     generations: u64,
+    /// How often entries were replaced by newer ones since the start.
+    editions: HashMap<EntryKey, u64>,
 }
 
 impl State {
     fn take_in(&mut self, key: EntryKey, bytes: u64, last_use: u64) {
         self.generations += 1;
         let generation = self.generations;
+        if self.items.contains_key(&key) {
+            *self.editions.entry(key.clone()).or_default() += 1;
+        }
         self.items.insert(key, Item { bytes, last_use, readers: 0, generation });
     }
 }
@@ -106,6 +112,8 @@ pub struct Inventory {
     cache: Arc<CacheDir>,
     limits: Limits,
     state: Mutex<State>,
+    /// Set before the first entry is replaced: until then nobody needs to ask for editions.
+    has_replaced: AtomicBool,
     on_evicted: OnEvicted,
 }
 
@@ -143,7 +151,13 @@ impl Inventory {
             state.take_in(key, disk_usage(&entry.path()), last_use);
         }
         state.pins = remembered.iter().filter(|entry| entry.pinned).map(|entry| entry.key.clone()).collect();
-        let inventory = Self { cache, limits, state: Mutex::new(state), on_evicted };
+        let inventory = Self {
+            cache,
+            limits,
+            state: Mutex::new(state),
+            has_replaced: AtomicBool::new(false),
+            on_evicted,
+        };
         inventory.count_books();
         Ok(inventory)
     }
@@ -162,6 +176,25 @@ impl Inventory {
             .sum();
         // the three directories themselves: root, rasters, staging
         self.state().books = files + 3 * 4096;
+    }
+
+    /// How often the entry was replaced by a newer one while it was here, since the start: files of one edition are not
+    /// those of another, though they have the same names.
+    pub fn edition(&self, key: &EntryKey) -> u64 {
+        if !self.has_replaced() {
+            return 0;
+        }
+        self.state().editions.get(key).copied().unwrap_or(0)
+    }
+
+    /// False as long as no entry was replaced: then every edition is 0, and nobody needs a lock to know it.
+    pub fn has_replaced(&self) -> bool {
+        self.has_replaced.load(Ordering::SeqCst)
+    }
+
+    /// True while the entry of `lease` is the one that is published.
+    pub fn is_current(&self, lease: &Lease) -> bool {
+        self.state().items.get(&lease.key).is_some_and(|item| item.generation == lease.generation)
     }
 
     /// True when the entry is published.
@@ -305,22 +338,29 @@ impl Inventory {
         Ok(())
     }
 
-    /// Publishes `staged` under `key` and turns `reservation` into the entry's real size.
+    /// Publishes `staged` under `key`, in place of the entry that is there, and turns `reservation` into the entry's
+    /// real size. Who reads the former entry keeps its open files.
     ///
     /// # Errors
-    /// [`StoreError::Io`]; nothing is visible then.
+    /// [`StoreError::Io`]; when the entry is visible then, it may not survive a power loss.
     pub fn publish(
         &self,
         reservation: Reservation,
         staged: &std::path::Path,
         key: &EntryKey,
     ) -> Result<u64, StoreError> {
-        self.cache.publish(staged, key)?;
-        let bytes = disk_usage(&self.cache.entry(key));
-        let mut state = self.state();
-        state.take_in(key.clone(), bytes, now());
-        drop(state);
+        let bytes = disk_usage(staged);
+        {
+            // whoever finds the edition unchanged after opening files has opened files of that edition
+            let mut state = self.state();
+            if state.items.contains_key(key) {
+                self.has_replaced.store(true, Ordering::SeqCst);
+            }
+            self.cache.put(staged, key)?;
+            state.take_in(key.clone(), bytes, now());
+        }
         drop(reservation);
+        self.cache.settle(staged)?;
         Ok(bytes)
     }
 
@@ -489,7 +529,7 @@ impl Drop for Reservation {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     struct Fixture {
         inventory: Arc<Inventory>,
@@ -546,6 +586,30 @@ mod tests {
         assert!(matches!(fixture.inventory.evict(&key("b")), Err(StoreError::Pinned { .. })));
         assert!(fixture.inventory.evict(&key("a")).unwrap() >= 100_000);
         assert!(!fixture.cache.entry(&key("a")).exists());
+    }
+
+    #[test]
+    fn a_newer_entry_takes_the_place_of_one_that_is_read() {
+        let fixture = fixture(400_000);
+        publish(&fixture, "a", 100_000).unwrap();
+        assert_eq!(fixture.inventory.edition(&key("a")), 0);
+        let lease = fixture.inventory.lease(&key("a")).unwrap();
+        let open = std::fs::File::open(lease.directory().join("data")).unwrap();
+        publish(&fixture, "a", 50_000).unwrap();
+        assert_eq!(fixture.inventory.edition(&key("a")), 1);
+        assert!(!fixture.inventory.is_current(&lease));
+        assert_eq!(open.metadata().unwrap().len(), 100_000);
+        let newer = fixture.inventory.lease(&key("a")).unwrap();
+        assert!(fixture.inventory.is_current(&newer));
+        assert_eq!(std::fs::metadata(newer.directory().join("data")).unwrap().len(), 50_000);
+        // The end of the first lease is no matter of the second entry.
+        drop(lease);
+        assert!(matches!(fixture.inventory.evict(&key("a")), Err(StoreError::Busy { .. })));
+        drop(newer);
+        fixture.inventory.evict(&key("a")).unwrap();
+        assert_eq!(fixture.inventory.usage().entries, 0);
+        publish(&fixture, "a", 50_000).unwrap();
+        assert_eq!(fixture.inventory.edition(&key("a")), 1, "what was evicted was not replaced");
     }
 
     #[test]

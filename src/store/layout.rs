@@ -159,25 +159,46 @@ impl CacheDir {
         Ok(path)
     }
 
-    /// Moves `staged` (a complete, fsynced entry directory on the same file system) to its published place.
+    /// Puts `staged` (a complete, fsynced entry directory on the same file system) in its published place.
     ///
-    /// The rename makes it visible whole or not at all; both parents are fsynced after it.
+    /// A rename makes it visible whole or not at all. What lay there before, the former entry or a leftover, lies at
+    /// `staged` afterwards: there is no moment without either. It is durable only after [`Self::settle`].
     ///
     /// # Errors
-    /// [`StoreError::Io`]: either nothing is visible, or it is and may not survive a power loss.
-    pub fn publish(&self, staged: &Path, key: &EntryKey) -> Result<(), StoreError> {
+    /// [`StoreError::Io`]: nothing has changed.
+    pub fn put(&self, staged: &Path, key: &EntryKey) -> Result<(), StoreError> {
         let target = self.entry(key);
-        if target.exists() {
-            // a leftover that the inventory does not know: move it out of the way, never merge
-            self.discard(&target)?;
-        }
         let fail = |source| StoreError::Io { path: target.clone(), source };
-        fs::rename(staged, &target).map_err(fail)?;
+        if !target.exists() {
+            return fs::rename(staged, &target).map_err(fail);
+        }
+        match exchange(staged, &target) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
+                // not on this file system: a crash between the two renames costs a fetch, never a wrong byte
+                let apart = self.set_apart(&target)?;
+                fs::rename(staged, &target).map_err(fail)?;
+                apart.map_or(Ok(()), |apart| fs::rename(&apart.0, staged)).map_err(fail)
+            }
+            result => result.map_err(fail),
+        }
+    }
+
+    /// Makes what [`Self::put`] did durable, and deletes what it replaced.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]: the entry is visible and may not survive a power loss.
+    pub fn settle(&self, staged: &Path) -> Result<(), StoreError> {
+        let fail = |source| StoreError::Io { path: staged.to_owned(), source };
         sync_directory(&self.entries()).map_err(fail)?;
         if let Some(parent) = staged.parent() {
             sync_directory(parent).map_err(fail)?;
         }
-        Ok(())
+        self.discard(staged)
+    }
+
+    /// Tells one publication of an entry from the next, also across restarts; `None` when there is none.
+    pub fn identity(&self, key: &EntryKey) -> Option<u64> {
+        fs::metadata(self.entry(key)).ok().map(|metadata| metadata.ino())
     }
 
     /// Makes `path` (a directory inside the cache) vanish at once and then deletes it.
@@ -221,6 +242,18 @@ impl Apart {
             tracing::warn!(path = %self.0.display(), %error, "a discarded directory is left for the next start");
         }
     }
+}
+
+/// Lets two directories change places, at once.
+fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let [one, other] = [one, other].map(|path| std::ffi::CString::new(path.as_os_str().as_bytes()));
+    let (one, other) = (one?, other?);
+    // SAFETY: both paths are NUL-terminated and live until the call returns.
+    let status = unsafe {
+        libc::renameat2(libc::AT_FDCWD, one.as_ptr(), libc::AT_FDCWD, other.as_ptr(), libc::RENAME_EXCHANGE)
+    };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Refuses a directory that has content but is not a cache: deleting other people's files is not our job.
@@ -362,7 +395,11 @@ mod tests {
         let staged = cache.stage(&key).unwrap().join("entry");
         fs::create_dir(&staged).unwrap();
         fs::write(staged.join("new"), "new").unwrap();
-        cache.publish(&staged, &key).unwrap();
+        let before = cache.identity(&key);
+        cache.put(&staged, &key).unwrap();
+        assert!(staged.join("old").exists(), "until it is settled");
+        assert_ne!(cache.identity(&key), before);
+        cache.settle(&staged).unwrap();
         assert!(leftover.join("new").exists());
         assert!(!leftover.join("old").exists());
         assert!(!staged.exists());

@@ -8,6 +8,9 @@ pub enum VfsError {
     /// No such name.
     #[error("no such file")]
     NotFound,
+    /// A file of an edition that was replaced by a newer one: the name leads to the newer one.
+    #[error("replaced by a newer edition; look the name up again")]
+    Replaced,
     /// A file where a directory is needed.
     #[error("not a directory")]
     NotADirectory,
@@ -54,6 +57,7 @@ impl VfsError {
     pub fn errno(&self) -> i32 {
         match self {
             Self::NotFound => libc::ENOENT,
+            Self::Replaced => libc::ESTALE,
             Self::NotADirectory => libc::ENOTDIR,
             Self::IsADirectory => libc::EISDIR,
             Self::ReadOnly => libc::EROFS,

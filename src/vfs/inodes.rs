@@ -38,8 +38,11 @@ impl Inodes {
     ///
     /// Two paths whose hashes collide get neighbouring numbers.
     pub fn remember(&self, node: Node, path: &str, lookups: u64) -> Ino {
+        let mut ino = match &node {
+            Node::Inside(_, _, edition @ 1..) => wish(&format!("{path}\0{edition}")),
+            _ => wish(path),
+        };
         let mut known = self.known();
-        let mut ino = wish(path);
         loop {
             match known.get_mut(&ino) {
                 Some(entry) if entry.node == node => {
@@ -96,6 +99,7 @@ impl Inodes {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::node::ProductPath;
     use super::*;
 
     #[test]
@@ -110,6 +114,17 @@ mod tests {
         assert_eq!(inodes.node(ino), None);
         inodes.forget(Ino::ROOT, 99);
         assert_eq!(inodes.node(Ino::ROOT), Some(Node::Root));
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_is_another_file() {
+        let inodes = Inodes::default();
+        let product = ProductPath { dataset: "d".into(), product: "p".into() };
+        let edition = |number| Node::Inside(product.clone(), "p.tif".into(), number);
+        let inos = [0, 1, 2].map(|number| inodes.remember(edition(number), "d/p/p.tif", 1));
+        assert!(inos[0] == wish("d/p/p.tif") && inos[0] != inos[1] && inos[1] != inos[2]);
+        inodes.forget(inos[0], 1);
+        assert_eq!(inodes.remember(edition(1), "d/p/p.tif", 1), inos[1]);
     }
 
     #[test]

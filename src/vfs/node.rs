@@ -66,8 +66,10 @@ pub enum Node {
     Product(ProductPath),
     /// `item.json` of a product.
     Item(ProductPath),
-    /// Something below a product's directory that the product's view explains.
-    Inside(ProductPath, Arc<str>),
+    /// Something below a product's directory that the product's view explains, and for files the edition it belongs to
+    /// ([`Inventory::edition`](crate::store::inventory::Inventory::edition)): the same name in another edition is
+    /// another file, with an inode and pages of its own.
+    Inside(ProductPath, Arc<str>, u64),
 }
 
 /// Names of the documents, in one place.
@@ -92,14 +94,14 @@ impl Node {
             Self::DatasetFile(dataset, DatasetFile::Metadata) => format!("{dataset}/{METADATA}"),
             Self::Product(product) => product.to_string(),
             Self::Item(product) => format!("{product}/{ITEM}"),
-            Self::Inside(product, path) => format!("{product}/{path}"),
+            Self::Inside(product, path, _) => format!("{product}/{path}"),
         }
     }
 
     /// The product this node belongs to.
     pub fn product(&self) -> Option<&ProductPath> {
         match self {
-            Self::Product(product) | Self::Item(product) | Self::Inside(product, _) => Some(product),
+            Self::Product(product) | Self::Item(product) | Self::Inside(product, ..) => Some(product),
             _ => None,
         }
     }

@@ -171,8 +171,20 @@ impl Vfs {
                 memory(dataset_document(&catalog, dataset, *file)?)
             }
             Node::Item(path) => memory(self.item(Self::find(&catalog, path).ok_or(VfsError::NotFound)?)?),
-            Node::Inside(path, inner) => self.open_ready(path, inner),
+            Node::Inside(path, inner, edition) => self.open_edition(path, inner, *edition),
         }
+    }
+
+    /// Opens a file of a ready product in this very edition; `None` when the product is cold.
+    fn open_edition(
+        &self,
+        path: &ProductPath,
+        inner: &str,
+        edition: u64,
+    ) -> Result<Option<OpenFile>, VfsError> {
+        let opened = self.open_ready(path, inner);
+        // the edition changes together with the files: what was opened before it changed is of the one before
+        if self.edition(&self.catalog(), path)? != edition { Err(VfsError::Replaced) } else { opened }
     }
 
     /// Opens a file of a ready product; `None` when the product is cold.
@@ -203,7 +215,7 @@ impl Vfs {
     /// # Errors
     /// What policy, the order budget or an earlier failure say.
     pub fn open_cold(&self, node: &Node, flags: i32, opener: &Opener) -> Result<Opening, VfsError> {
-        let Node::Inside(path, inner) = node else { return Err(VfsError::NotFound) };
+        let Node::Inside(path, inner, _) = node else { return Err(VfsError::NotFound) };
         if let Some(file) = self.open_ready(path, inner)? {
             return Ok(Opening::Now(file));
         }

@@ -124,7 +124,7 @@ impl Vfs {
                 Ok(Node::Item(product.clone()))
             }
             Node::Product(product) => self.inside(&catalog, product, name.to_owned()),
-            Node::Inside(product, path) => self.inside(&catalog, product, format!("{path}/{name}")),
+            Node::Inside(product, path, _) => self.inside(&catalog, product, format!("{path}/{name}")),
             Node::RootFile(_) | Node::LiveFile(_) | Node::DatasetFile(..) | Node::Item(_) => {
                 Err(VfsError::NotADirectory)
             }
@@ -132,8 +132,23 @@ impl Vfs {
     }
 
     fn inside(&self, catalog: &Catalog, path: &ProductPath, inner: String) -> Result<Node, VfsError> {
-        self.inside_kind(catalog, path, &inner)?;
-        Ok(Node::Inside(path.clone(), inner.into()))
+        // asked first: a file that is replaced meanwhile is of the edition before, and is looked up again
+        let edition = self.edition(catalog, path)?;
+        let edition = match self.inside_kind(catalog, path, &inner)? {
+            Inside::Directory { .. } => 0,
+            Inside::Cold | Inside::Ready(_) => edition,
+        };
+        Ok(Node::Inside(path.clone(), inner.into(), edition))
+    }
+
+    /// The edition of a product's files now.
+    pub(super) fn edition(&self, catalog: &Catalog, path: &ProductPath) -> Result<u64, VfsError> {
+        let inventory = self.engine.inventory();
+        if !inventory.has_replaced() {
+            return Ok(0);
+        }
+        let product = Self::find(catalog, path).ok_or(VfsError::NotFound)?;
+        Ok(inventory.edition(&entry_key(product)))
     }
 
     /// What stands below a product's directory, with the size it has now.
@@ -188,9 +203,13 @@ impl Vfs {
                 let product = Self::find(&catalog, path).ok_or(VfsError::NotFound)?;
                 document(self.item_length(product), published(product.dataset()))
             }
-            Node::Inside(path, inner) => {
+            Node::Inside(path, inner, edition) => {
                 let modified = published(Self::find(&catalog, path).ok_or(VfsError::NotFound)?.dataset());
-                match self.inside_kind(&catalog, path, inner)? {
+                let inside = self.inside_kind(&catalog, path, inner)?;
+                match inside {
+                    Inside::Cold | Inside::Ready(_) if self.edition(&catalog, path)? != *edition => {
+                        return Err(VfsError::Replaced);
+                    }
                     Inside::Directory { ready } => {
                         // a cold one holds other names when the product comes, but stays what it is
                         let trust = if ready { LASTING } else { PASSING };
@@ -248,7 +267,7 @@ impl Vfs {
                 children.extend(self.children_inside(&catalog, path, "")?);
                 Ok(children)
             }
-            Node::Inside(path, inner) => self.children_inside(&catalog, path, inner),
+            Node::Inside(path, inner, _) => self.children_inside(&catalog, path, inner),
             _ => Err(VfsError::NotADirectory),
         }
     }
@@ -260,13 +279,14 @@ impl Vfs {
         inner: &str,
     ) -> Result<Vec<Child>, VfsError> {
         let product = Self::find(catalog, path).ok_or(VfsError::NotFound)?;
-        let below = |name: &str| {
+        let edition = self.edition(catalog, path)?;
+        let below = |name: &str, is_dir: bool| {
             let full = if inner.is_empty() { name.to_owned() } else { format!("{inner}/{name}") };
-            Node::Inside(path.clone(), full.into())
+            Node::Inside(path.clone(), full.into(), if is_dir { 0 } else { edition })
         };
         let child = |name: &str, is_dir: bool| Child {
             name: name.to_owned(),
-            node: below(name),
+            node: below(name, is_dir),
             kind: if is_dir { Kind::Directory } else { Kind::File },
         };
         if let Some((view, _lease)) = self.views.get(&entry_key(product), Purpose::Look)? {

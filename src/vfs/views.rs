@@ -54,6 +54,16 @@ impl Views {
     /// # Errors
     /// [`VfsError::Local`] when this machine cannot look into the entry now (no descriptors, a failing disk).
     pub fn get(&self, key: &EntryKey, purpose: Purpose) -> Result<Option<(Arc<EntryView>, Lease)>, VfsError> {
+        loop {
+            match self.try_get(key, purpose)? {
+                // replaced while its files were opened one after the other: some may be of the newer one
+                Some((_, lease)) if !self.engine.inventory().is_current(&lease) => self.close(key),
+                found => return Ok(found),
+            }
+        }
+    }
+
+    fn try_get(&self, key: &EntryKey, purpose: Purpose) -> Result<Option<(Arc<EntryView>, Lease)>, VfsError> {
         let inventory = self.engine.inventory();
         let lease = match purpose {
             Purpose::Look => inventory.peek(key),
@@ -63,11 +73,15 @@ impl Views {
         if let Some(view) = self.kept(&lease) {
             return Ok(Some((view, lease)));
         }
-        let _one = self.lane(key).lock().expect("no code panics while it opens a view");
+        let one = self.lane(key).lock().expect("no code panics while it opens a view");
         if let Some(view) = self.kept(&lease) {
             return Ok(Some((view, lease)));
         }
         if let Err(error) = verify::quick(lease.directory()) {
+            if !inventory.is_current(&lease) {
+                drop(one);
+                return self.try_get(key, purpose);
+            }
             if error.is_damage() {
                 tracing::error!(%key, %error, "a cache entry is damaged");
                 inventory.quarantine(&lease);

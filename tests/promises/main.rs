@@ -19,6 +19,7 @@ mod listing_is_free;
 mod netcdf;
 mod pixels;
 mod policy;
+mod refresh;
 mod single_flight;
 mod support;
 mod too_large;

@@ -8,4 +8,5 @@ mod download;
 mod failure;
 mod flow;
 mod random;
+mod refresh;
 mod resume;

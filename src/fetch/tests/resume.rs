@@ -11,9 +11,9 @@ use crate::fetch::state::ProductState;
 use crate::ingest::IngestError;
 
 /// Moments at which a fetch can be stopped: the gate that holds it there, and the step in the ledger.
-const MOMENTS: [&str; 5] = ["order", "poll", "link", "download", "convert"];
+pub(super) const MOMENTS: [&str; 5] = ["order", "poll", "link", "download", "convert"];
 
-fn gate<'a>(house: &'a House, moment: &str) -> &'a Gate {
+pub(super) fn gate<'a>(house: &'a House, moment: &str) -> &'a Gate {
     match moment {
         "order" => &house.service.order_gate,
         "poll" => &house.service.poll_gate,
@@ -23,7 +23,7 @@ fn gate<'a>(house: &'a House, moment: &str) -> &'a Gate {
     }
 }
 
-fn is_there(house: &House, moment: &str) -> bool {
+pub(super) fn is_there(house: &House, moment: &str) -> bool {
     let service = &house.service;
     match moment {
         "order" => service.orders() == 1,

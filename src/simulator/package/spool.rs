@@ -8,11 +8,12 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::SystemTime,
 };
 
 use tokio::sync::OnceCell;
 
-use super::{PackageError, Part, write_outer};
+use super::{PackageError, Part, Recipe, write_outer};
 
 /// A file that the file host serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +61,16 @@ impl Packages {
 }
 
 fn key(parts: &[Part], raster_size: u32) -> String {
-    parts.iter().fold(raster_size.to_string(), |key, part| format!("{key}\n{}\n{:?}", part.stem, part.recipe))
+    parts.iter().fold(raster_size.to_string(), |key, part| {
+        format!("{key}\n{}\n{:?} {:?}", part.stem, part.recipe, version(&part.recipe))
+    })
+}
+
+/// Size and time of a file from disk: whoever replaces it is a producer with a newer edition.
+fn version(recipe: &Recipe) -> Option<(u64, SystemTime)> {
+    let Recipe::File(path) = recipe else { return None };
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.len(), metadata.modified().ok()?))
 }
 
 impl Drop for Packages {

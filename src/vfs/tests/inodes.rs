@@ -39,7 +39,7 @@ fn nodes() -> Vec<(Node, String)> {
         0 => Node::Dataset(format!("d{n}").into()),
         1 => Node::Product(product(n)),
         2 => Node::Item(product(n)),
-        _ => Node::Inside(product(n), format!("p{n}.tif").into()),
+        _ => Node::Inside(product(n), format!("p{n}.tif").into(), 0),
     };
     (0..PATHS).map(node).map(|node| (node.clone(), node.path(&[]))).collect()
 }

@@ -218,6 +218,7 @@ async fn chunks_of_an_evicted_zarr_are_an_error_and_never_missing() {
         let missing = Node::Inside(
             node.product().unwrap().clone(),
             format!("{path}/9/9").replacen("clc2018/a/", "", 1).into(),
+            0,
         );
         for error in [
             mount.node(&path).unwrap_err(),

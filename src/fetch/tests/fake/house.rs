@@ -36,6 +36,8 @@ pub(crate) enum Conversion {
 pub(crate) struct FakeConverter {
     pub(crate) script: Mutex<VecDeque<Conversion>>,
     pub(crate) packages: Mutex<Vec<Vec<u8>>>,
+    /// The former entries that it was shown.
+    pub(crate) formers: Mutex<Vec<Option<PathBuf>>>,
     pub(crate) gate: Gate,
     /// Pixels per side of the rasters that it makes.
     pub(crate) side: AtomicU32,
@@ -46,6 +48,7 @@ impl Default for FakeConverter {
         Self {
             script: Mutex::default(),
             packages: Mutex::default(),
+            formers: Mutex::default(),
             gate: Gate::default(),
             side: AtomicU32::new(600),
         }
@@ -70,6 +73,7 @@ impl Converter for FakeConverter {
     ) -> BoxFuture<'_, Result<PathBuf, IngestError>> {
         Box::pin(async move {
             self.packages.lock().unwrap().push(std::fs::read(&job.package).unwrap());
+            self.formers.lock().unwrap().push(job.former.clone());
             on_progress(IngestProgress::Extracting { done: 1, total: 2 });
             let conversion = self.script.lock().unwrap().pop_front().unwrap_or(Conversion::Entry);
             if let Conversion::Writes(bytes) = &conversion {
