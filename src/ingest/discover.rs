@@ -95,14 +95,20 @@ fn is_netcdf(path: &str) -> bool {
     [".nc", ".nc4", ".cdf"].iter().any(|ending| lower.ends_with(ending)) && is_data(&lower)
 }
 
-/// False for pictures of the product and for what macOS leaves in zips.
+/// False for pictures of the product and for shadows.
 fn is_data(lower: &str) -> bool {
     let (folders, file) = lower.rsplit_once('/').unwrap_or(("", lower));
     let is_picture = folders.split('/').any(|folder| PICTURE_FOLDERS.contains(&folder))
         || file.contains("_ql_")
         || file.contains("quicklook")
         || file.contains("thumbnail");
-    !is_picture && !file.starts_with("._")
+    !is_picture && !is_shadow(lower)
+}
+
+/// True for the shadows of files that a Macintosh packs beside them (lower case path).
+pub(super) fn is_shadow(lower: &str) -> bool {
+    let (folders, file) = lower.rsplit_once('/').unwrap_or(("", lower));
+    file.starts_with("._") || folders.split('/').any(|folder| folder == "__macosx")
 }
 
 /// The name of a file without its folders and its ending.
@@ -171,6 +177,13 @@ mod tests {
         assert_eq!(found[0].stem, "TCD_2018_010m_03035_v020");
         assert!(found[0].files[0].contains("E45N29"));
         assert_eq!(found[0].files.len(), 2);
+    }
+
+    #[test]
+    fn the_shadows_of_a_macintosh_are_no_rasters() {
+        let shadows = ["D/._x.tif", "__MACOSX/D/._x.tif", "__MACOSX/D/x.tif", "__MACOSX/x.nc"];
+        assert!(layers(&files(&shadows)).is_empty() && netcdf_layers(&files(&shadows)).is_empty());
+        assert_eq!(layers(&files(&["D/_x.tif", "macosx/x.tif"])).len(), 2);
     }
 
     #[test]

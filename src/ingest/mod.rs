@@ -3,7 +3,7 @@
 //! ```text
 //! run (child.rs, parent side) ── spawns ──▶ child_main (sandbox.rs) ──▶ ingest (here)
 //!
-//! package.rs    the outer zip, unpacked with suspicion; pour.rs: one thread unpacks, one writes
+//! package.rs    the outer zip, unpacked with suspicion; member.rs: safe paths; pour.rs: one thread unpacks, one writes
 //! lay_out.rs    discover.rs: which files are rasters, which of them are tiles of one layer; dated.rs: which layers
 //!               are one at several dates
 //! source.rs     one raster as GDAL sees it; claims.rs: what its tags claim before GDAL reads them; crs.rs, classes.rs,
@@ -47,6 +47,7 @@ mod grid;
 mod job;
 mod lay_out;
 mod legend;
+mod member;
 mod mosaic;
 mod netcdf;
 mod overview;

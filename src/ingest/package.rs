@@ -1,14 +1,15 @@
 //! Unpacking an outer CLMS zip, hostile until proven otherwise.
 //!
 //! The service delivers `Results/<package>.zip` (one or several), sometimes a folder below `Results/`, sometimes
-//! the files themselves. Inner zips are unpacked one level deep; a zip inside an inner zip stays a file.
+//! the files themselves. Inner zips are unpacked; a zip inside an inner zip is, too, when it holds geodata (a city of a
+//! country, a `.gdb.zip`), and else stays a file.
 //! Every member must have a name that stays below the target, without control characters, unique, and must be
 //! a regular file or a directory; nothing is repaired, the package is refused. Only `\` as a separator (written
 //! by Windows tools) and a leading `./` are normalised. CRC and size are checked by reading every member to its end.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufReader, Read, Seek};
+use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -16,22 +17,24 @@ use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::consume::{NeededFrom, ReadOnce};
+use super::discover;
 use super::error::{DiskContext, IngestError};
 use super::job::{IngestProgress, Limits};
+use super::member::{Member, SafePath};
 use super::pour::pour;
+use super::vector;
 
 /// The first bytes of output that are not held against the ratio limit.
 const RATIO_FREE: u64 = 64 << 20;
 /// What is read of a zip at a time.
 const READ_AHEAD: usize = 256 << 10;
-/// Deepest folder, longest name and longest path that are unpacked.
-const MOST_PARTS: usize = 32;
-const LONGEST_PART: usize = 255;
-const LONGEST_PATH: usize = 2048;
+/// How deep zips are unpacked, the package itself not counted.
+const MOST_ZIPS: usize = 3;
 
-/// Unpacks `package` into the existing directory `target`; inner zips that are compressed once more go through `scratch` (a
-/// file that does not exist yet), others are read where they lie. Gives the paths of all files, relative to `target`, sorted. With `consume` the zips are given back to the
-/// disk behind the reader, and the package is empty in the end.
+/// Unpacks `package` into the existing directory `target`. Inner zips that are stored, as the service does, are read where
+/// they lie; compressed ones go through `scratch` (a file that does not exist yet). Gives the paths of all files, relative
+/// to `target`, sorted. With `consume` the zips are given back to the disk behind the reader, and the package is empty in
+/// the end.
 ///
 /// # Errors
 /// [`IngestError::NotAPackage`], [`IngestError::UnsafeMember`], [`IngestError::TooLarge`],
@@ -45,12 +48,12 @@ pub(super) fn unpack(
     progress: &mut dyn FnMut(IngestProgress),
 ) -> Result<Vec<String>, IngestError> {
     let name = package.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let open = |path: &Path| OpenOptions::new().read(true).write(consume).open(path);
-    let file = open(package).disk(|| format!("open '{name}'"))?;
+    let file = open(package, consume).disk(|| format!("open '{name}'"))?;
     let size = file.metadata().disk(|| format!("open '{name}'"))?.len();
     let (mut archive, needed_from) = open_archive(file, (0, size), &name)?;
     let mut unpacking = Unpacking {
         target,
+        scratch,
         limits,
         consume,
         most_bytes: limits.unpacked_bytes.min(size.saturating_mul(limits.ratio).max(RATIO_FREE)),
@@ -67,17 +70,18 @@ pub(super) fn unpack(
     let strip = common_results_folder(&members);
     for member in members {
         unpacking.consume_up_to(&needed_from, &member);
-        if let (true, Some(place)) = (member.is_zip(), member.stored) {
-            let file = open(package).disk(|| format!("open '{name}'"))?;
-            unpacking.unpack_inner(file, place, &member)?;
-            continue;
-        }
         if member.is_zip() {
-            unpacking.write_member(&mut archive, &member, scratch, false)?;
-            let inner = open(scratch).disk(|| "open an inner zip".to_owned())?;
-            let length = inner.metadata().disk(|| "open an inner zip".to_owned())?.len();
-            unpacking.unpack_inner(inner, (0, length), &member)?;
-            fs::remove_file(scratch).disk(|| "delete an inner zip".to_owned())?;
+            // Where it lies says nothing: `Results/` is the delivery's own.
+            let inner = Inner { folder: Vec::new(), ..Inner::of(&member, 1) };
+            if let Some(place) = member.stored {
+                // Its content is what is unpacked; it is not written itself.
+                unpacking.total -= place.1;
+                let file = open(package, consume).disk(|| format!("open '{name}'"))?;
+                unpacking.unpack_inner(&inner, file, place)?;
+            } else {
+                unpacking.write_member(&mut archive, &member, scratch, false)?;
+                unpacking.unpack_scratch(&inner, scratch)?;
+            }
             continue;
         }
         let mut path = member.path.clone();
@@ -94,65 +98,23 @@ pub(super) fn unpack(
     Ok(files)
 }
 
-/// A path that stays below its root: no empty part, no `.`, no `..`, nothing absolute, no control characters.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct SafePath(Vec<String>);
-
-impl SafePath {
-    fn parse(name: &str) -> Result<Self, String> {
-        if name.chars().any(char::is_control) {
-            return Err("its name has control characters".to_owned());
-        }
-        let normal = name.replace('\\', "/");
-        if normal.starts_with('/') || normal.as_bytes().get(1) == Some(&b':') {
-            return Err("its path is absolute".to_owned());
-        }
-        let parts: Vec<String> =
-            normal.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect();
-        if parts.iter().any(|part| part == "..") {
-            return Err("its path leaves the package".to_owned());
-        }
-        if parts.is_empty() {
-            return Err("it has no name".to_owned());
-        }
-        let too_long = parts.len() > MOST_PARTS
-            || normal.len() > LONGEST_PATH
-            || parts.iter().any(|part| part.len() > LONGEST_PART);
-        if too_long {
-            return Err("its path is too long".to_owned());
-        }
-        Ok(Self(parts))
-    }
-
-    fn text(&self) -> String {
-        self.0.join("/")
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Member {
-    index: usize,
+/// A zip in a zip.
+struct Inner {
+    /// Its name in the zip around it.
     name: String,
-    path: SafePath,
-    is_dir: bool,
-    /// Where its header begins in the zip.
-    start: u64,
-    /// What may be given back once it is read ends here.
-    end: u64,
-    /// Where its bytes begin and how many they are, if they lie in the zip as they are.
-    stored: Option<(u64, u64)>,
+    /// The folder into which it is unpacked.
+    folder: Vec<String>,
+    /// Its own name without `.zip`.
+    stem: String,
+    /// How many zips are around it.
+    depth: usize,
 }
 
-impl Member {
-    fn is_zip(&self) -> bool {
-        !self.is_dir && self.stem_of_zip().is_some()
-    }
-
-    /// `<stem>` of `<stem>.zip`.
-    fn stem_of_zip(&self) -> Option<&str> {
-        let file = self.path.0.last()?;
-        let cut = file.len().checked_sub(4)?;
-        (file.get(cut..)?.eq_ignore_ascii_case(".zip") && cut > 0).then(|| &file[..cut])
+impl Inner {
+    fn of(member: &Member, depth: usize) -> Self {
+        let folder = member.path.0.split_last().map_or(Vec::new(), |(_, folder)| folder.to_vec());
+        let stem = member.stem_of_zip().unwrap_or("package").to_owned();
+        Self { name: member.name.clone(), folder, stem, depth }
     }
 }
 
@@ -195,6 +157,7 @@ struct Bytes {
 
 struct Unpacking<'a> {
     target: &'a Path,
+    scratch: &'a Path,
     limits: &'a Limits,
     consume: bool,
     most_bytes: u64,
@@ -218,13 +181,13 @@ impl Unpacking<'_> {
         }
     }
 
-    /// Checks all members of a zip (`outer` = zips in it will be unpacked) before the first byte is written;
+    /// Checks all members of a zip (`unpacks_zips` = zips in it may be unpacked) before the first byte is written;
     /// gives them as they lie in the file.
     fn plan<R: Read + Seek>(
         &mut self,
         archive: &mut ZipArchive<R>,
         archive_name: &str,
-        outer: bool,
+        unpacks_zips: bool,
     ) -> Result<Vec<Member>, IngestError> {
         self.members += archive.len() as u64;
         if self.members > self.limits.members {
@@ -252,6 +215,12 @@ impl Unpacking<'_> {
             if entry.encrypted() {
                 return Err(refuse("it is encrypted"));
             }
+            if !zip::SUPPORTED_COMPRESSION_METHODS.contains(&entry.compression()) {
+                let method = entry.compression();
+                return Err(refuse(&format!(
+                    "it is compressed with method '{method}', which is not supported"
+                )));
+            }
             let known = if is_dir { seen.add_folders(&path.0) } else { seen.add_file(&path) };
             known.map_err(|reason| refuse(&reason))?;
             let start = entry.header_start();
@@ -261,10 +230,8 @@ impl Unpacking<'_> {
                 entry.compression() == CompressionMethod::Stored && size == entry.compressed_size();
             let stored = entry.data_start().filter(|_| is_stored).map(|start| (start, size));
             let member = Member { index, name, path, is_dir, start, end, stored };
-            if !(outer && member.is_zip() && member.stored.is_some()) {
-                self.total = self.total.saturating_add(size);
-            }
-            let bytes = if outer && member.is_zip() { &mut self.passing } else { &mut self.kept };
+            self.total = self.total.saturating_add(size);
+            let bytes = if unpacks_zips && member.is_zip() { &mut self.passing } else { &mut self.kept };
             bytes.declared = bytes.declared.saturating_add(size);
             members.push(member);
         }
@@ -282,25 +249,58 @@ impl Unpacking<'_> {
         Ok(members)
     }
 
-    /// Unpacks the inner zip that lies at `place` (first byte, length) of a file.
-    fn unpack_inner(&mut self, file: File, place: (u64, u64), outer: &Member) -> Result<(), IngestError> {
-        let (mut archive, needed_from) = open_archive(file, place, &outer.name)?;
-        let members = self.plan(&mut archive, &outer.name, false)?;
-        let stem = outer.stem_of_zip().unwrap_or("package").to_owned();
+    /// Unpacks the zip at `path` and deletes it.
+    fn unpack_scratch(&mut self, inner: &Inner, path: &Path) -> Result<(), IngestError> {
+        let file = open(path, self.consume).disk(|| "open an inner zip".to_owned())?;
+        let length = file.metadata().disk(|| "look at an inner zip".to_owned())?.len();
+        self.unpack_inner(inner, file, (0, length))?;
+        fs::remove_file(path).disk(|| "delete an inner zip".to_owned())
+    }
+
+    /// Unpacks the zip that lies at `place` (first byte, length) of a file.
+    fn unpack_inner(&mut self, inner: &Inner, file: File, place: (u64, u64)) -> Result<(), IngestError> {
+        let (mut archive, needed_from) = open_archive(file, place, &inner.name)?;
+        let unpacks_zips = inner.depth < MOST_ZIPS;
+        let members = self.plan(&mut archive, &inner.name, unpacks_zips)?;
         // Packages repeat their own name as the top folder; the others get one, so that several cannot collide.
         let has_own_folder = members.iter().all(|member| {
             (member.is_dir || member.path.0.len() > 1)
-                && member.path.0.first().is_some_and(|first| first.eq_ignore_ascii_case(&stem))
+                && member.path.0.first().is_some_and(|first| first.eq_ignore_ascii_case(&inner.stem))
         });
+        let own_folder = (!has_own_folder).then(|| inner.stem.clone());
         for member in members {
-            let mut path = member.path.clone();
-            if !has_own_folder {
-                path.0.insert(0, stem.clone());
-            }
+            let path = inner.folder.iter().chain(&own_folder).chain(&member.path.0).cloned().collect();
             self.consume_up_to(&needed_from, &member);
-            self.place(&mut archive, &Member { path, ..member })?;
+            let member = Member { path: SafePath(path), ..member };
+            if unpacks_zips && member.is_zip() {
+                self.unpack_or_keep(&mut archive, &member, inner.depth + 1)?;
+            } else {
+                self.place(&mut archive, &member)?;
+            }
         }
         Ok(())
+    }
+
+    /// Unpacks a zip in an inner zip if it holds geodata, and else keeps it as the file that it is.
+    fn unpack_or_keep<R: Read + Seek>(
+        &mut self,
+        archive: &mut ZipArchive<R>,
+        member: &Member,
+        depth: usize,
+    ) -> Result<(), IngestError> {
+        let scratch = self.scratch.with_extension(format!("{depth}.zip"));
+        self.write_member(archive, member, &scratch, false)?;
+        let file = File::open(&scratch).disk(|| format!("open '{}'", member.name))?;
+        if ZipArchive::new(BufReader::new(file)).is_ok_and(|zip| holds_geodata(&zip, depth < MOST_ZIPS)) {
+            return self.unpack_scratch(&Inner::of(member, depth), &scratch);
+        }
+        let size = fs::metadata(&scratch).disk(|| format!("look at '{}'", member.name))?.len();
+        self.kept.written += size;
+        if self.kept.written > self.most_bytes {
+            return Err(self.too_large());
+        }
+        let path = self.find_place(member)?;
+        fs::rename(&scratch, path).disk(|| format!("move '{}'", member.name))
     }
 
     fn place<R: Read + Seek>(
@@ -308,6 +308,12 @@ impl Unpacking<'_> {
         archive: &mut ZipArchive<R>,
         member: &Member,
     ) -> Result<(), IngestError> {
+        let path = self.find_place(member)?;
+        if member.is_dir { Ok(()) } else { self.write_member(archive, member, &path, true) }
+    }
+
+    /// The path of a member, which no other has, in a folder that exists.
+    fn find_place(&mut self, member: &Member) -> Result<PathBuf, IngestError> {
         let path: PathBuf = self.target.join(member.path.0.iter().collect::<PathBuf>());
         let known = if member.is_dir {
             self.taken.add_folders(&member.path.0)
@@ -319,7 +325,7 @@ impl Unpacking<'_> {
         if let Some(folder) = folder {
             fs::create_dir_all(folder).disk(|| format!("create the folder of '{}'", member.name))?;
         }
-        if member.is_dir { Ok(()) } else { self.write_member(archive, member, &path, true) }
+        Ok(path)
     }
 
     fn write_member<R: Read + Seek>(
@@ -373,6 +379,20 @@ fn common_results_folder(members: &[Member]) -> bool {
         member.path.0.first().is_some_and(|first| first.eq_ignore_ascii_case("Results"))
             && (member.is_dir || member.path.0.len() > 1)
     }) && !members.iter().any(|member| member.is_dir && member.path.0.len() == 1 && members.len() == 1)
+}
+
+/// Whether a zip holds what can be served, or a zip that may hold it.
+fn holds_geodata<R: Read + Seek>(archive: &ZipArchive<R>, unpacks_zips: bool) -> bool {
+    let names = archive.file_names().filter_map(Result::ok).map(|name| name.replace('\\', "/"));
+    let names: Vec<String> = names.collect();
+    !discover::layers(&names).is_empty()
+        || !discover::netcdf_layers(&names).is_empty()
+        || !vector::find(&names).is_empty()
+        || unpacks_zips && names.iter().any(|name| name.to_ascii_lowercase().ends_with(".zip"))
+}
+
+fn open(path: &Path, consume: bool) -> io::Result<File> {
+    OpenOptions::new().read(true).write(consume).open(path)
 }
 
 type Archive = ZipArchive<BufReader<ReadOnce>>;

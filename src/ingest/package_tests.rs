@@ -201,7 +201,7 @@ fn damage_is_told_from_nonsense() {
 }
 
 #[test]
-fn inner_zips_are_unpacked_once() {
+fn inner_zips_are_unpacked() {
     let deep = zip_of(&[("x.txt", b"deep")]);
     let own = zip_of(&[("Own/DATA/a.tif", b"1"), ("Own/deep.zip", &deep)]);
     let flat = zip_of(&[("a.tif", b"2"), ("b/c.txt", b"3")]);
@@ -217,6 +217,53 @@ fn inner_zips_are_unpacked_once() {
     assert_eq!(try_unpack(&twins).unwrap().len(), 4);
     let bad = zip_of(&[("Results/A.zip", b"<html>not yet</html>")]);
     assert!(matches!(try_unpack(&bad), Err(IngestError::NotAPackage { .. })));
+}
+
+#[test]
+fn a_zip_in_an_inner_zip_is_unpacked_where_it_holds_geodata() {
+    let city = |name: &str| zip_of(&[(&*format!("{name}/Data/{name}.gpkg"), b"SQLite")]);
+    let gdb = zip_of(&[("x.gdb/a00000001.gdbtable", b"1")]);
+    let texts = zip_of(&[("m.xml", b"<x/>")]);
+    let country = zip_of(&[
+        ("AT/DATA/Wien.zip", &city("Wien")),
+        ("AT/DATA/Graz.ZIP", &city("Graz")),
+        ("AT/x.gdb.zip", &gdb),
+        ("AT/Metadata/texts.zip", &texts),
+        ("AT/broken.zip", b"no zip"),
+        ("AT/more.zip", &zip_of(&[("deeper.zip", &zip_of(&[("t.tif", b"2"), ("too.zip", &city("deep"))]))])),
+    ]);
+    let room = Room::new();
+    let files = room.unpack(&zip_of(&[("Results/AT.zip", &country)]), &Limits::default()).unwrap();
+    assert_eq!(
+        files,
+        [
+            "AT/DATA/Graz/Data/Graz.gpkg",
+            "AT/DATA/Wien/Data/Wien.gpkg",
+            "AT/Metadata/texts.zip",
+            "AT/broken.zip",
+            "AT/more/deeper/t.tif",
+            "AT/more/deeper/too.zip",
+            "AT/x.gdb/a00000001.gdbtable",
+        ]
+    );
+    let out = room.folder.path().join("out");
+    assert_eq!(fs::read(out.join("AT/Metadata/texts.zip")).unwrap(), texts);
+    assert_eq!(fs::read(out.join("AT/more/deeper/t.tif")).unwrap(), b"2");
+    // Nothing of what was in between stays behind.
+    assert_eq!(fs::read_dir(room.folder.path()).unwrap().count(), 2);
+    // A zip that stays counts as what it is.
+    let stays = zip_of(&[("Results/a.zip", &zip_of(&[("big.zip", &[b'x'; 5000])]))]);
+    let limits = Limits { unpacked_bytes: 4000, ..Limits::default() };
+    assert!(matches!(room.unpack(&stays, &limits), Err(IngestError::TooLarge { .. })));
+}
+
+#[test]
+fn an_unknown_compression_is_said_and_no_damage() {
+    let mut bytes = zip_of(&[("a.tif", b"x")]);
+    let directory = bytes.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
+    bytes[directory + 10] = 98;
+    let reason = refused(&bytes);
+    assert!(reason.contains("Ppmd") && reason.contains("not supported"), "{reason}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
@@ -13,6 +13,7 @@ use gdal::vector::{LayerAccess, OGRwkbGeometryType, geometry_type_to_name};
 use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
 
 use super::crs;
+use super::discover::is_shadow;
 use super::error::{DiskContext, IngestError};
 use super::job::IngestProgress;
 use super::wal;
@@ -21,6 +22,8 @@ use crate::store::vector::{LayerMeta, VectorFormat, VectorMeta};
 
 /// The table of a file geodatabase that lists the others: where it is, is one.
 const FIRST_TABLE: &str = "a00000001.gdbtable";
+/// Bytes at the start of a file that are looked at: SQLite's header is the longest.
+const HEADER: u64 = 100;
 /// Layers of a package that are described; no producer has nearly as many.
 const MOST_LAYERS: usize = 1000;
 /// Sets that get names of their own.
@@ -32,8 +35,7 @@ pub(super) fn find(files: &[String]) -> Vec<VectorMeta> {
     for path in files {
         let lower = path.to_ascii_lowercase();
         let (folder, file) = lower.rsplit_once('/').unwrap_or(("", &lower));
-        // The Macintosh's shadows of files.
-        if file.starts_with("._") {
+        if is_shadow(&lower) {
             continue;
         }
         if file == FIRST_TABLE && folder.ends_with(".gdb") {
@@ -96,7 +98,7 @@ fn header(vector: &VectorMeta, files: &[String], unpacked: &Path) -> Result<Vec<
     };
     let mut header = Vec::new();
     File::open(unpacked.join(name))
-        .and_then(|file| file.take(wal::HEADER as u64).read_to_end(&mut header))
+        .and_then(|file| file.take(HEADER).read_to_end(&mut header))
         .disk(|| format!("read '{name}'"))?;
     let (sound, kind) = match vector.format {
         VectorFormat::GeoPackage => (header.starts_with(b"SQLite format 3\0"), "SQLite database"),
@@ -107,11 +109,29 @@ fn header(vector: &VectorMeta, files: &[String], unpacked: &Path) -> Result<Vec<
         // Big-endian 9994.
         VectorFormat::Shapefile => (header.starts_with(&[0, 0, 0x27, 0x0a]), "shapefile"),
     };
-    if sound {
+    if sound && !(vector.format == VectorFormat::GeoPackage && is_cut_off(&header, unpacked, name)?) {
         return Ok(header);
+    }
+    if sound {
+        let reason = "it is cut off: its header promises more pages".to_owned();
+        return Err(IngestError::Vector { name: name.clone(), reason });
     }
     let reason = if header.is_empty() { "it is empty".to_owned() } else { format!("it is no {kind}") };
     Err(IngestError::Vector { name: name.clone(), reason })
+}
+
+/// Whether a database has fewer pages than its header says; nobody notices before they are read. The number is valid
+/// when two counters agree (SQLite file format, 1.3.8), and in WAL mode the log may have the pages.
+fn is_cut_off(header: &[u8], unpacked: &Path, name: &str) -> Result<bool, IngestError> {
+    let number =
+        |at: usize| header.get(at..at + 4).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+    let page = match number(14) & 0xFFFF {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    let is_valid = number(24) == number(92) && !wal::is_on(header);
+    let size = fs::metadata(unpacked.join(name)).disk(|| format!("look at '{name}'"))?.len();
+    Ok(is_valid && size < u64::from(number(28)) * page)
 }
 
 /// What OGR tells of the first `most` layers without reading features.

@@ -219,6 +219,17 @@ fn what_is_not_what_its_name_says_is_named() {
 }
 
 #[test]
+fn a_geopackage_that_is_cut_off_is_named() {
+    let shop = Workshop::new();
+    let file = shop.path("in/cut.gpkg");
+    squares(&file, "GPKG", &[("a", 500)]);
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    let error = shop.ingest(&shop.zip(&[("cut.gpkg", &file)])).unwrap_err();
+    assert!(error.to_string().contains("'cut.gpkg'") && error.to_string().contains("cut off"), "{error}");
+}
+
+#[test]
 fn what_ogr_cannot_describe_is_served_all_the_same() {
     let shop = Workshop::new();
     // A database without any of the tables of a GeoPackage, and a geodatabase that is cut off.

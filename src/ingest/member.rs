@@ -1,0 +1,79 @@
+//! A member of a zip: where it lies, and the safe path it will have.
+
+/// Deepest folder, longest name and longest path that are unpacked.
+const MOST_PARTS: usize = 32;
+const LONGEST_PART: usize = 255;
+const LONGEST_PATH: usize = 2048;
+
+/// A path that stays below its root: no empty part, no `.`, no `..`, nothing absolute, no control characters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SafePath(pub(super) Vec<String>);
+
+impl SafePath {
+    /// Normalises a name.
+    ///
+    /// # Errors
+    /// What makes it unsafe.
+    pub(super) fn parse(name: &str) -> Result<Self, String> {
+        if name.chars().any(char::is_control) {
+            return Err("its name has control characters".to_owned());
+        }
+        let normal = name.replace('\\', "/");
+        if normal.starts_with('/') || normal.as_bytes().get(1) == Some(&b':') {
+            return Err("its path is absolute".to_owned());
+        }
+        let parts: Vec<String> =
+            normal.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect();
+        if parts.iter().any(|part| part == "..") {
+            return Err("its path leaves the package".to_owned());
+        }
+        if parts.is_empty() {
+            return Err("it has no name".to_owned());
+        }
+        let too_long = parts.len() > MOST_PARTS
+            || normal.len() > LONGEST_PATH
+            || parts.iter().any(|part| part.len() > LONGEST_PART);
+        if too_long {
+            return Err("its path is too long".to_owned());
+        }
+        Ok(Self(parts))
+    }
+
+    /// Its parts with `/` in between.
+    pub(super) fn text(&self) -> String {
+        self.0.join("/")
+    }
+}
+
+/// A member of a zip that may be unpacked.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    /// Its number in the directory of the zip.
+    pub(super) index: usize,
+    /// Its name as the zip gives it.
+    pub(super) name: String,
+    /// The path it will have.
+    pub(super) path: SafePath,
+    /// True for a directory.
+    pub(super) is_dir: bool,
+    /// Where its header begins in the zip.
+    pub(super) start: u64,
+    /// What may be given back once it is read ends here.
+    pub(super) end: u64,
+    /// Where its bytes begin and how many they are, if they lie in the zip as they are.
+    pub(super) stored: Option<(u64, u64)>,
+}
+
+impl Member {
+    /// True for a file that is called `*.zip`.
+    pub(super) fn is_zip(&self) -> bool {
+        !self.is_dir && self.stem_of_zip().is_some()
+    }
+
+    /// `<stem>` of `<stem>.zip`.
+    pub(super) fn stem_of_zip(&self) -> Option<&str> {
+        let file = self.path.0.last()?;
+        let cut = file.len().checked_sub(4)?;
+        (file.get(cut..)?.eq_ignore_ascii_case(".zip") && cut > 0).then(|| &file[..cut])
+    }
+}
