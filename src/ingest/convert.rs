@@ -169,7 +169,7 @@ fn convert_as<T: Pixel>(
     };
     let directory = Directory {
         pixel: raster.pixel,
-        bands: raster.bands.len(),
+        bands: facts.bands.iter().map(|band| band.color).collect(),
         codec,
         palette: raster.palette.clone(),
         extra: geotags::tags(&Georeference {

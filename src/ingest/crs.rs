@@ -27,6 +27,10 @@ fn epsg_code(source: &SpatialRef) -> Option<u32> {
     if let Some(code) = stated(source) {
         return Some(code);
     }
+    // The code of its horizontal part would lose the vertical one.
+    if source.is_compound() {
+        return None;
+    }
     if is_laea_europe(source) {
         return Some(3035);
     }
@@ -104,6 +108,15 @@ mod tests {
             assert_eq!(crs.epsg, Some(3035), "{definition}");
             assert!(crs.wkt1.contains(r#"AUTHORITY["EPSG","3035"]"#));
         }
+    }
+
+    #[test]
+    fn heights_keep_their_reference() {
+        let crs = describe(&SpatialRef::from_definition("EPSG:3035+5730").unwrap()).unwrap();
+        assert_eq!((crs.epsg, crs.projected), (None, true));
+        assert!(crs.wkt2.contains("LAEA") && crs.wkt2.contains("EVRF2000"), "{}", crs.wkt2);
+        let crs = describe(&SpatialRef::from_definition("EPSG:7409").unwrap()).unwrap();
+        assert_eq!(crs.epsg, Some(7409));
     }
 
     #[test]

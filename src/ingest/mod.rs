@@ -6,8 +6,8 @@
 //! package.rs    the outer zip, unpacked with suspicion; member.rs: safe paths; pour.rs: one thread unpacks, one writes
 //! lay_out.rs    discover.rs: which files are rasters, which of them are tiles of one layer; dated.rs: which layers
 //!               are one at several dates
-//! source.rs     one raster as GDAL sees it; claims.rs: what its tags claim before GDAL reads them; crs.rs, classes.rs,
-//!               dbf.rs, legend.rs: what it means; netcdf/: one per variable
+//! source.rs     one raster as GDAL sees it; claims.rs: what its tags claim before GDAL reads them; place.rs, crs.rs,
+//!               classes.rs, dbf.rs, legend.rs: what it means; netcdf/: one per variable
 //! mosaic.rs     tiles on one grid; stack.rs: a band for each date
 //! convert.rs    one layer → one array: schedule.rs → pipeline.rs → encode.rs, pyramid.rs (overview.rs),
 //!               statistics.rs → sink.rs; raw_copy.rs where nothing needs to be encoded
@@ -54,6 +54,7 @@ mod overview;
 mod package;
 mod pipeline;
 mod pixel;
+mod place;
 mod pour;
 mod preview;
 mod pyramid;

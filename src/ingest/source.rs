@@ -9,10 +9,10 @@ use jiff::Timestamp;
 
 use super::claims;
 use super::classes::{self, AttributeTable};
-use super::crs;
 use super::error::IngestError;
 use super::netcdf::{SliceReader, Slices};
 use super::pixel::{Pixel, representable};
+use super::place;
 use crate::store::entry::{Crs, Number, PixelType};
 use crate::store::variable::VariableMeta;
 
@@ -81,6 +81,24 @@ pub(super) struct SourceBand {
     pub(super) scale: Option<f64>,
     /// Offset, when stated.
     pub(super) offset: Option<f64>,
+    /// What it is of a colour.
+    pub(super) color: BandColor,
+}
+
+/// What a band is of a picture.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum BandColor {
+    /// Nothing, or nothing that TIFF has a word for.
+    #[default]
+    None,
+    /// Red.
+    Red,
+    /// Green.
+    Green,
+    /// Blue.
+    Blue,
+    /// How opaque the others are.
+    Alpha,
 }
 
 /// Opens a raster with the one driver that is allowed; `siblings` = look at `.aux.xml` and the like.
@@ -118,7 +136,7 @@ pub(super) fn inspect(path: &Path, name: &str) -> Result<SourceFacts, IngestErro
         if *pixel.get_or_insert(this) != this {
             return Err(unsupported(format!("band {number} has another pixel type than band 1")));
         }
-        let value = band.no_data_value().and_then(|value| nodata_of(this, value));
+        let value = stated_nodata(&band).and_then(|value| nodata_of(this, value));
         if *nodata.get_or_insert(value) != value {
             return Err(unsupported(format!("band {number} has another nodata value than band 1")));
         }
@@ -127,22 +145,20 @@ pub(super) fn inspect(path: &Path, name: &str) -> Result<SourceFacts, IngestErro
             unit: band.unit(),
             scale: band.scale().filter(|value| value.is_finite()),
             offset: band.offset().filter(|value| value.is_finite()),
+            color: color(&band),
         });
     }
     let first = dataset.rasterband(1).map_err(|error| IngestError::raster(name, error))?;
     let pixel = pixel.ok_or_else(|| unsupported("it has no band".to_owned()))?;
-    let crs = match dataset.spatial_ref() {
-        Ok(srs) => Some(crs::describe(&srs).map_err(|error| IngestError::raster(name, error))?),
-        Err(_) => None,
-    };
+    let place = place::of(&dataset, path, name)?;
     let block = first.block_size();
     Ok(SourceFacts {
         name: name.to_owned(),
         width: side(width).map_err(&unsupported)?,
         height: side(height).map_err(&unsupported)?,
         pixel,
-        geotransform: dataset.geo_transform().ok().filter(|t| t.iter().all(|value| value.is_finite())),
-        crs: crs.filter(|crs| !crs.wkt1.is_empty()),
+        geotransform: place.geotransform,
+        crs: place.crs,
         pixel_is_point: dataset.metadata_item("AREA_OR_POINT", "").is_some_and(|value| value == "Point"),
         nodata: nodata.flatten(),
         bands,
@@ -187,13 +203,47 @@ fn pixel_type(band: &RasterBand) -> Result<PixelType, String> {
         Gdt::GDT_Int16 => PixelType::Int16,
         Gdt::GDT_UInt32 => PixelType::UInt32,
         Gdt::GDT_Int32 => PixelType::Int32,
+        // If every single value fits, which reading them proves.
+        Gdt::GDT_Int64 => PixelType::Int32,
+        Gdt::GDT_UInt64 => PixelType::UInt32,
         Gdt::GDT_Float32 => PixelType::Float32,
         Gdt::GDT_Float64 => PixelType::Float64,
         Gdt::GDT_CInt16 | Gdt::GDT_CInt32 | Gdt::GDT_CFloat32 | Gdt::GDT_CFloat64 => {
             return Err("its pixels are complex numbers".to_owned());
         }
-        other => return Err(format!("pixels of GDAL's type {other}, e.g. 64 bit integers")),
+        other => return Err(format!("pixels of GDAL's type {other}")),
     })
+}
+
+/// The nodata value that a band states; GDAL has functions of their own for those of 64 bit integers.
+fn stated_nodata(band: &RasterBand) -> Option<f64> {
+    use gdal_sys::GDALDataType as Gdt;
+    let mut is_stated = 0;
+    // SAFETY: the band handle is valid as long as `band`, and the flag is written to.
+    let wide = unsafe {
+        match data_type(band) {
+            Gdt::GDT_Int64 => {
+                gdal_sys::GDALGetRasterNoDataValueAsInt64(band.c_rasterband(), &mut is_stated) as f64
+            }
+            Gdt::GDT_UInt64 => {
+                gdal_sys::GDALGetRasterNoDataValueAsUInt64(band.c_rasterband(), &mut is_stated) as f64
+            }
+            _ => return band.no_data_value(),
+        }
+    };
+    (is_stated != 0).then_some(wide)
+}
+
+fn color(band: &RasterBand) -> BandColor {
+    use gdal_sys::GDALColorInterp as Gci;
+    // SAFETY: the band handle is valid as long as `band`.
+    match unsafe { gdal_sys::GDALGetRasterColorInterpretation(band.c_rasterband()) } {
+        Gci::GCI_RedBand => BandColor::Red,
+        Gci::GCI_GreenBand => BandColor::Green,
+        Gci::GCI_BlueBand => BandColor::Blue,
+        Gci::GCI_AlphaBand => BandColor::Alpha,
+        _ => BandColor::None,
+    }
 }
 
 /// A nodata value as pixels of this type hold it. Writers disagree on signed bytes: -128 is also given as 128.
@@ -281,16 +331,69 @@ impl SourceReader {
             Pixels::Tiff(dataset) => dataset,
             Pixels::Netcdf(reader) => return reader.read(band, window, buffer, stride),
         };
-        let Window { x, y, width, height } = window;
+        let Window { width, height, .. } = window;
         let fits = width <= stride && height > 0 && buffer.len() >= (height - 1) * stride + width;
         if !fits {
             return Err(IngestError::raster(&*self.name, "window does not fit its buffer"));
         }
         let band = dataset.rasterband(band as usize + 1).map_err(|e| IngestError::raster(&*self.name, e))?;
+        match data_type(&band) {
+            gdal_sys::GDALDataType::GDT_Int64 => {
+                self.narrow::<i64, T>(&band, window, buffer, stride, |v| v as f64)
+            }
+            gdal_sys::GDALDataType::GDT_UInt64 => {
+                self.narrow::<u64, T>(&band, window, buffer, stride, |v| v as f64)
+            }
+            // SAFETY: the buffer type has the size of T, which is one of the primitive number types.
+            source => unsafe { self.read_as(&band, window, buffer, stride, buffer_type(T::TYPE, source)) },
+        }
+    }
+
+    /// Reads integers of 64 bits into pixels that every single one must fit into. Rounding beyond 2^53 does no harm:
+    /// nothing there fits into 32 bits.
+    fn narrow<S: Number64, T: Pixel>(
+        &self,
+        band: &RasterBand,
+        window: Window,
+        buffer: &mut [T],
+        stride: usize,
+        value: impl Fn(S) -> f64,
+    ) -> Result<(), IngestError> {
+        let mut wide = vec![S::default(); window.width * window.height];
+        // SAFETY: S is the type that is named.
+        unsafe { self.read_as(band, window, &mut wide, window.width, S::GDT)? };
+        for (row, stored) in wide.chunks_exact(window.width).enumerate() {
+            for (pixel, &stored) in buffer[row * stride..].iter_mut().zip(stored) {
+                let value = value(stored);
+                *pixel = T::exact(value).ok_or_else(|| IngestError::Unsupported {
+                    name: self.name.clone(),
+                    reason: format!(
+                        "it has integers of 64 bits, and the value {value} among them does not fit into {}",
+                        T::TYPE.zarr()
+                    ),
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a window whose place in the buffer has been checked.
+    ///
+    /// # Safety
+    /// `T` is a primitive number of the size of GDAL's type `gdt`.
+    unsafe fn read_as<T: Copy>(
+        &self,
+        band: &RasterBand,
+        window: Window,
+        buffer: &mut [T],
+        stride: usize,
+        gdt: u32,
+    ) -> Result<(), IngestError> {
+        let Window { x, y, width, height } = window;
         let int = |value: usize| c_int::try_from(value).map_err(|e| IngestError::raster(&*self.name, e));
         let line = (stride * size_of::<T>()) as i64;
         // SAFETY: the band is valid, the buffer holds `height` lines of `width` pixels `line` bytes apart
-        // (checked above), and the buffer type has the size of T.
+        // (checked by the caller), and the buffer type has the size of T (the caller's promise).
         let status = unsafe {
             gdal_sys::CPLErrorReset();
             gdal_sys::GDALRasterIOEx(
@@ -303,7 +406,7 @@ impl SourceReader {
                 buffer.as_mut_ptr().cast(),
                 int(width)?,
                 int(height)?,
-                buffer_type(T::TYPE, data_type(&band)),
+                gdt,
                 size_of::<T>() as i64,
                 line,
                 std::ptr::null_mut(),
@@ -316,6 +419,19 @@ impl SourceReader {
         let message = unsafe { std::ffi::CStr::from_ptr(gdal_sys::CPLGetLastErrorMsg()) };
         Err(IngestError::raster(&*self.name, message.to_string_lossy()))
     }
+}
+
+/// An integer of 64 bits and GDAL's name of it.
+trait Number64: Copy + Default {
+    const GDT: u32;
+}
+
+impl Number64 for i64 {
+    const GDT: u32 = gdal_sys::GDALDataType::GDT_Int64;
+}
+
+impl Number64 for u64 {
+    const GDT: u32 = gdal_sys::GDALDataType::GDT_UInt64;
 }
 
 /// The buffer type that gives pixels as they are: signed bytes are read as what the source calls them.

@@ -5,6 +5,7 @@
 
 use super::grid::{Level, SIDE};
 use super::sink::TileSpan;
+use super::source::BandColor;
 use crate::store::entry::{Codec, PixelType};
 
 /// A TIFF field.
@@ -40,8 +41,8 @@ impl Tag {
 pub(super) struct Directory {
     /// Type of the pixels.
     pub(super) pixel: PixelType,
-    /// Number of bands.
-    pub(super) bands: usize,
+    /// What each band is of a picture.
+    pub(super) bands: Vec<BandColor>,
     /// Compression of the tiles.
     pub(super) codec: Codec,
     /// Colour table or empty.
@@ -81,11 +82,21 @@ pub(super) fn header(directory: &Directory, levels: &[(Level, &[TileSpan])]) -> 
 }
 
 fn tags(directory: &Directory, level: Level, spans: &[TileSpan], is_overview: bool) -> Vec<Tag> {
-    let bands = directory.bands;
+    let bands = directory.bands.len();
     let bits = directory.pixel.size() as u16 * 8;
     let has_palette = !directory.palette.is_empty()
         && bands == 1
         && matches!(directory.pixel, PixelType::UInt8 | PixelType::UInt16);
+    let is_rgb = directory.bands.starts_with(&[BandColor::Red, BandColor::Green, BandColor::Blue])
+        && matches!(directory.pixel, PixelType::UInt8 | PixelType::UInt16);
+    // The samples beyond those of the photometric interpretation: 2 is alpha that the colours are not multiplied by.
+    let extra = &directory.bands[if is_rgb { 3 } else { bands.min(1) }..];
+    let extra: Vec<u16> = extra.iter().map(|color| if *color == BandColor::Alpha { 2 } else { 0 }).collect();
+    let photometric = match (has_palette, is_rgb) {
+        (true, _) => 3,
+        (false, true) => 2,
+        (false, false) => 1,
+    };
     let sample_format = match directory.pixel {
         PixelType::UInt8 | PixelType::UInt16 | PixelType::UInt32 => 1,
         PixelType::Int8 | PixelType::Int16 | PixelType::Int32 => 2,
@@ -102,7 +113,7 @@ fn tags(directory: &Directory, level: Level, spans: &[TileSpan], is_overview: bo
         Tag::long(257, level.height),
         Tag::shorts(258, &vec![bits; bands]),
         Tag::shorts(259, &[compression]),
-        Tag::shorts(262, &[if has_palette { 3 } else { 1 }]),
+        Tag::shorts(262, &[photometric]),
         Tag::shorts(277, &[bands as u16]),
         Tag::shorts(284, &[if bands > 1 { 2 } else { 1 }]),
         Tag::shorts(317, &[1]),
@@ -115,8 +126,8 @@ fn tags(directory: &Directory, level: Level, spans: &[TileSpan], is_overview: bo
     if is_overview {
         tags.push(Tag::long(254, 1));
     }
-    if bands > 1 {
-        tags.push(Tag::shorts(338, &vec![0; bands - 1]));
+    if !extra.is_empty() {
+        tags.push(Tag::shorts(338, &extra));
     }
     if has_palette {
         let entries = 1usize << bits;
@@ -227,7 +238,7 @@ mod tests {
     fn what_is_written_is_read() {
         let directory = Directory {
             pixel: PixelType::UInt8,
-            bands: 1,
+            bands: vec![BandColor::None],
             codec: Codec::Zstd { level: 1 },
             palette: vec![[1, 2, 3, 255], [4, 5, 6, 255]],
             extra: vec![Tag { code: GDAL_NODATA, kind: 2, count: 4, data: b"255\0".to_vec() }],

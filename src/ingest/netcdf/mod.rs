@@ -104,6 +104,7 @@ impl Inspection<'_> {
             },
             scale,
             offset,
+            color: Default::default(),
         };
         let meta = attributes.variable(pixel);
         let element = self.variables[raster.variable].element.unwrap_or(Element::UInt8);

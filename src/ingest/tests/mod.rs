@@ -4,6 +4,7 @@
 
 mod child;
 mod mosaics;
+mod odd_tiffs;
 mod packages;
 mod pixels;
 mod real;

@@ -287,7 +287,7 @@ fn zstd_tiff(path: &Path, tiles: &[Vec<u8>]) {
     }
     let directory = tiff::Directory {
         pixel: PixelType::UInt8,
-        bands: 1,
+        bands: vec![Default::default()],
         codec: Codec::Zstd { level: 3 },
         palette: Vec::new(),
         extra: Vec::new(),
