@@ -253,6 +253,8 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Threads of a conversion; 'auto' is one per core."),
     option!(allow_other, Switch "true|false", MOUNT, values::boolean, values::show,
         "Other users may use the mount. Needs root or 'user_allow_other' in /etc/fuse.conf."),
+    option!(passthrough, Switch "true|false", MOUNT, values::boolean, values::show,
+        "The kernel reads ready files without asking the program, where it can (Linux 6.9, root or CAP_SYS_ADMIN): as fast as a local file. 'false' for comparing, and for kernels whose passthrough is in doubt."),
     option!(log, Value "FILTER", MOUNT, values::parse, values::show,
         "Which log lines are written: off, error, warn, info, debug, trace, or by module: 'info,clmsfs::fetch=debug'."),
 ];

@@ -34,6 +34,8 @@ pub struct Settings {
     pub profile: Profile,
     /// Other users may use the mount.
     pub allow_other: bool,
+    /// The kernel may read ready files by itself.
+    pub passthrough: bool,
     /// Age at which the catalogue is read anew.
     pub catalog_ttl: Span,
     /// New orders per hour and user.
@@ -93,6 +95,7 @@ impl Settings {
             block_timeout: None,
             profile: Profile::Server,
             allow_other: false,
+            passthrough: true,
             catalog_ttl: Span::seconds(24 * 3600),
             orders_per_hour: 60,
             // The service promises 72 h; a link is asked for anew long before that.

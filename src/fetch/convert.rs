@@ -125,6 +125,9 @@ pub async fn convert(
                 IngestProgress::Copied { dates, tiles } => {
                     tracing::info!(path, dates, tiles, "copied from the former entry");
                 }
+                IngestProgress::Took { stage, milliseconds } => {
+                    tracing::info!(path, ?stage, milliseconds, "a stage of the conversion is over");
+                }
             }),
         )
     };

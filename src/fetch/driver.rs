@@ -150,6 +150,7 @@ async fn walk(
             _ => {}
         }
         tracing::info!(path = job.path, task = job.task.as_ref().map(TaskId::as_str), step = ?job.step, "fetch");
+        let begun = tokio::time::Instant::now();
         let event = tokio::select! {
             biased;
             () = cancel.cancelled() => {
@@ -164,6 +165,8 @@ async fn walk(
             }
             event = perform(inner, &job, driven, room) => event,
         };
+        let (task, milliseconds) = (job.task.as_ref().map(TaskId::as_str), begun.elapsed().as_millis());
+        tracing::info!(path = job.path, task, step = ?job.step, milliseconds, "a step of the fetch is over");
         job = job.after(event);
     }
 }
@@ -347,7 +350,9 @@ async fn process(
             IngestProgress::Extracting { done, total } => (ProductState::Extracting, done, total),
             IngestProgress::Converting { done, total } => (ProductState::Converting, done, total),
             // a matter between the converter and the inventory, and one of the log
-            IngestProgress::Room { .. } | IngestProgress::Copied { .. } => return,
+            IngestProgress::Room { .. } | IngestProgress::Copied { .. } | IngestProgress::Took { .. } => {
+                return;
+            }
         };
         watcher.send_modify(|driven| {
             if driven.progress.state != state {

@@ -382,7 +382,7 @@ async fn start_session(
     vfs: &Arc<Vfs>,
     settings: &Settings,
 ) -> Result<oneshot::Receiver<io::Result<()>>, DaemonError> {
-    let adapter = Adapter::new(Arc::clone(vfs), Handle::current(), true);
+    let adapter = Adapter::new(Arc::clone(vfs), Handle::current(), settings.passthrough);
     let mut config = Config::default();
     // not RO: the kernel would then refuse to set user.clmsfs.pinned; every other write answers EROFS here
     config.mount_options = vec![

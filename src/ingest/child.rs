@@ -281,7 +281,7 @@ pub fn child_main() -> ExitCode {
             let _ = granted.recv();
             return;
         }
-        if let IngestProgress::Copied { .. } = progress {
+        if let IngestProgress::Copied { .. } | IngestProgress::Took { .. } = progress {
             tell(&Message::Progress(progress));
             return;
         }
@@ -289,7 +289,9 @@ pub fn child_main() -> ExitCode {
             IngestProgress::Extracting { done, total } | IngestProgress::Converting { done, total } => {
                 done == total
             }
-            IngestProgress::Room { .. } | IngestProgress::Copied { .. } => false,
+            IngestProgress::Room { .. } | IngestProgress::Copied { .. } | IngestProgress::Took { .. } => {
+                false
+            }
         };
         if is_end || last.is_none_or(|last| last.elapsed() >= PROGRESS_PAUSE) {
             last = Some(Instant::now());

@@ -8,7 +8,7 @@ use super::classes;
 use super::error::{DiskContext, IngestError};
 use super::geotags::{self, Georeference};
 use super::grid::{self, Level};
-use super::job::{CodecChoice, Limits};
+use super::job::{CodecChoice, Limits, Stage};
 use super::legend::Legends;
 use super::mosaic::Mosaic;
 use super::overview::Method;
@@ -66,6 +66,8 @@ pub(super) enum Work {
         /// Tiles.
         tiles: u64,
     },
+    /// A stage is over.
+    Took(Stage),
 }
 
 /// Converts a layer; `progress` hears how it goes.

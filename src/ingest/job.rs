@@ -119,6 +119,27 @@ pub enum IngestProgress {
         /// Tiles of all levels.
         tiles: u64,
     },
+    /// A stage is over.
+    Took {
+        /// Which.
+        stage: Stage,
+        /// How long it took.
+        milliseconds: u64,
+    },
+}
+
+/// The stages of a conversion, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Files come out of the zips.
+    Unpacking,
+    /// What the files are, and which belong together.
+    Examining,
+    /// Pixels become tiles and overviews, and are synced; sources are deleted.
+    Converting,
+    /// Side files get their checksums; everything is synced.
+    Finishing,
 }
 
 /// A finished conversion: rename `entry` into the cache to publish it.

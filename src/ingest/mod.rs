@@ -24,6 +24,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -73,7 +74,7 @@ mod wal;
 
 pub use child::{CHILD_VERB, ChildProgram, child_main, run, run_with};
 pub use error::IngestError;
-pub use job::{CodecChoice, IngestJob, IngestProgress, Ingested, Limits};
+pub use job::{CodecChoice, IngestJob, IngestProgress, Ingested, Limits, Stage};
 
 use convert::{Target, Work};
 use discover::Layer;
@@ -108,6 +109,7 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
     let unpacked = folder("unpacked")?;
     let scratch = folder("scratch")?;
     let entry = folder("entry")?;
+    let mut clock = Clock::start();
     let mut files = package::unpack(
         &job.package,
         &unpacked,
@@ -116,12 +118,14 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
         job.consume,
         progress,
     )?;
+    progress(clock.took(Stage::Unpacking));
     let mut vectors = vector::find(&files);
     let laid_out = lay_out::rasters(&files, &unpacked, &scratch, !vectors.is_empty())?;
     if laid_out.is_empty() && vectors.is_empty() {
         return Err(IngestError::NoGeodata { found: summary(&files) });
     }
     vector::prepare(&mut vectors, &mut files, &unpacked, progress)?;
+    progress(clock.took(Stage::Examining));
     let (layers, mosaics): (Vec<Layer>, Vec<Mosaic>) = laid_out.into_iter().unzip();
     let last_use = last_uses(&mosaics);
     let kept = kept(&files, &layers, &unpacked)?;
@@ -136,6 +140,7 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
         Work::Room(0) => {}
         Work::Room(bytes) => progress(IngestProgress::Room { bytes }),
         Work::Copied { dates, tiles } => progress(IngestProgress::Copied { dates, tiles }),
+        Work::Took(stage) => progress(clock.took(stage)),
     };
     let legends = Legends::among(&files, &unpacked);
     let sources = Sources::of(&mosaics)?;
@@ -165,6 +170,7 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
             fs::remove_file(path).disk(|| format!("delete the unpacked '{}'", path.display()))?;
         }
     }
+    tell(Work::Took(Stage::Converting));
     let originals = keep_originals(kept, &unpacked, &entry.join("original"), &mut tell)?;
     vector::sort(&mut vectors, &originals);
     let meta = EntryMeta { format: ENTRY_FORMAT, product: job.product.clone(), rasters, vectors, originals };
@@ -175,7 +181,24 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
         fs::remove_dir_all(path).disk(|| format!("remove '{}'", path.display()))?;
     }
     sync_tree(&entry)?;
+    progress(clock.took(Stage::Finishing));
     Ok(meta)
+}
+
+/// Tells how long stages take.
+struct Clock(Instant);
+
+impl Clock {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// The stage that is over; the next one begins.
+    fn took(&mut self, stage: Stage) -> IngestProgress {
+        let took = self.0.elapsed();
+        self.0 += took;
+        IngestProgress::Took { stage, milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX) }
+    }
 }
 
 fn check(job: &IngestJob) -> Result<(), IngestError> {

@@ -21,6 +21,9 @@ use crate::store::entry::Codec;
 
 /// How many tiles are looked at before a zstd source is taken for copying.
 const LOOKED_AT: usize = 16;
+/// Level of the zlib streams of overviews above copied tiles. At level 6 the overviews, a third of the pixels, took
+/// more than half of the conversion; at 1 they are 7 % larger, which is 2 % of the file.
+const OVERVIEW_LEVEL: i32 = 1;
 /// First bytes of a zstd frame.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 
@@ -52,7 +55,7 @@ pub(super) fn find(mosaic: &Mosaic) -> Option<RawTiles> {
     let codec = match one(259, 1)? {
         50_000 => Codec::Zstd { level: 1 },
         // 8 is Adobe's deflate, 32946 the older number for the same stream.
-        8 | 32_946 => Codec::Zlib { level: 6 },
+        8 | 32_946 => Codec::Zlib { level: OVERVIEW_LEVEL },
         _ => return None,
     };
     let bands = mosaic.facts.bands.len() as u64;
