@@ -1,16 +1,18 @@
 //! The catalogue: immutable, shared in an `Arc`, quick to look things up in.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::clms::{Client, DatasetRecord, DatasetUid, FileId};
 
-use super::builder::{CatalogBuilder, hidden};
+use super::contents::hidden;
 use super::dataset::{Dataset, HiddenReason};
 use super::error::CatalogError;
+use super::heading::Heading;
+use super::names::{self, RESERVED_IN_ROOT};
 use super::product::{IdKey, Product};
 use super::records::RawRecords;
 use super::remarks::{Withdrawn, with_reasons};
@@ -33,16 +35,19 @@ pub struct LeftOut {
 pub struct Catalog {
     datasets: Vec<Dataset>,
     left_out: Vec<LeftOut>,
-    /// (dataset, product) sorted by file id.
-    by_file: Box<[(u32, u32)]>,
-    pub(super) records: RawRecords,
+    products: usize,
+    /// (dataset, product) sorted by file id; made when somebody first names a product by its id alone.
+    by_file: OnceLock<Box<[(u32, u32)]>>,
+    pub(super) records: Arc<RawRecords>,
+    /// By record number.
+    pub(super) headings: Vec<Heading>,
     fetched: Timestamp,
 }
 
 /// A catalogue in the making: takes records one after another and keeps little of each.
 #[derive(Default)]
 struct Gathering {
-    builder: CatalogBuilder,
+    headings: Vec<Heading>,
     raw: RawRecords,
 }
 
@@ -51,8 +56,8 @@ impl Gathering {
         let text = super::stac::pretty(&with_reasons(record, &hidden(record)));
         let failed =
             |source| CatalogError::Io { path: record.short_name.clone().into(), verb: "compressed", source };
-        let number = self.raw.push(&text).map_err(failed)?;
-        self.builder.add(record, number);
+        self.raw.push(&text).map_err(failed)?;
+        self.headings.push(Heading::of(record));
         Ok(())
     }
 
@@ -60,7 +65,7 @@ impl Gathering {
         if self.raw.frames().is_empty() {
             return Err(CatalogError::Empty);
         }
-        Ok(self.builder.finish(self.raw, fetched))
+        Ok(Catalog::new(self.headings, self.raw, fetched))
     }
 }
 
@@ -81,20 +86,21 @@ impl Catalog {
     }
 
     /// Fetches a new catalogue. What the service has withdrawn since `old` stays in it as long as `is_ready` finds it
-    /// in the cache.
+    /// in the cache; `may_hold` says of which datasets nothing can be there, so that their records stay packed.
     ///
     /// # Errors
     /// The failures of [`Client::catalogue`] and of [`Catalog::from_records`].
     pub async fn refresh(
         client: &Client,
         old: Arc<Self>,
+        may_hold: impl Fn(&Dataset) -> bool + Send + 'static,
         is_ready: impl Fn(Product<'_>) -> bool + Send + 'static,
     ) -> Result<Self, CatalogError> {
         let (sender, mut pages) = mpsc::channel::<Vec<DatasetRecord>>(2);
         // Compressing tens of MB takes a while.
         let gathering = tokio::task::spawn_blocking(move || {
             let mut gathering = Gathering::default();
-            let withdrawn = Withdrawn::new(&old, &is_ready);
+            let withdrawn = Withdrawn::new(&old, &may_hold, &is_ready);
             let mut seen = HashSet::new();
             while let Some(page) = pages.blocking_recv() {
                 for record in page {
@@ -115,25 +121,50 @@ impl Catalog {
 
     /// A catalogue without datasets, for a mount that has not reached the service yet.
     pub fn empty() -> Self {
-        Self::new(Vec::new(), Vec::new(), RawRecords::default(), Timestamp::UNIX_EPOCH)
+        Self::new(Vec::new(), RawRecords::default(), Timestamp::UNIX_EPOCH)
     }
 
-    /// `datasets` sorted by name, names unique.
-    pub(super) fn new(
-        datasets: Vec<Dataset>,
-        left_out: Vec<LeftOut>,
-        records: RawRecords,
-        fetched: Timestamp,
-    ) -> Self {
-        let mut by_file: Vec<(u32, u32)> = Vec::new();
-        for (number, dataset) in datasets.iter().enumerate() {
-            by_file.extend((0..dataset.products.len()).map(|product| (number as u32, product as u32)));
-        }
-        let mut catalog = Self { datasets, left_out, by_file: Box::default(), records, fetched };
-        // Stable: of products with the same id the first in the order of names is found.
-        by_file.sort_by_key(|entry| catalog.at(*entry).map(|product| product.id_key()));
-        catalog.by_file = by_file.into();
-        catalog
+    /// Names the datasets and sorts them. A heading for each of the records.
+    pub(super) fn new(headings: Vec<Heading>, records: RawRecords, fetched: Timestamp) -> Self {
+        let records = Arc::new(records);
+        let offered = |heading: &Heading| heading.products > 0;
+        let candidates: Vec<(String, &DatasetUid)> = headings
+            .iter()
+            .filter(|heading| offered(heading))
+            .map(|heading| (heading.name.clone(), &heading.uid))
+            .collect();
+        let numbered = headings.iter().zip(0..).filter(|(heading, _)| offered(heading));
+        let mut datasets: Vec<Dataset> = numbered
+            .zip(names::assign(&candidates, &RESERVED_IN_ROOT))
+            .map(|((heading, number), name)| Dataset::new(heading, &name, number, Arc::clone(&records)))
+            .collect();
+        datasets.sort_by(|a, b| a.name().cmp(b.name()));
+        let mut left_out: Vec<LeftOut> = headings
+            .iter()
+            .filter(|heading| !offered(heading))
+            .map(|heading| LeftOut {
+                name: heading.name.clone(),
+                title: heading.title.to_string(),
+                uid: heading.uid.clone(),
+                reason: heading.hidden,
+            })
+            .collect();
+        left_out.sort_by(|a, b| (&a.name, &a.uid).cmp(&(&b.name, &b.uid)));
+        let products = datasets.iter().map(Dataset::product_count).sum();
+        Self { datasets, left_out, products, by_file: OnceLock::new(), records, headings, fetched }
+    }
+
+    /// Unpacks every record; a few microseconds for each product.
+    fn by_file(&self) -> &[(u32, u32)] {
+        self.by_file.get_or_init(|| {
+            let mut by_file: Vec<(u32, u32)> = Vec::with_capacity(self.products);
+            for (dataset, number) in self.datasets.iter().zip(0..) {
+                by_file.extend((0..dataset.products().len() as u32).map(|product| (number, product)));
+            }
+            // Stable: of products with the same id the first in the order of names is found.
+            by_file.sort_by_key(|entry| self.at(*entry).map(|product| product.id_key()));
+            by_file.into()
+        })
     }
 
     fn at(&self, (dataset, product): (u32, u32)) -> Option<Product<'_>> {
@@ -157,7 +188,12 @@ impl Catalog {
 
     /// Number of products in all.
     pub fn product_count(&self) -> usize {
-        self.by_file.len()
+        self.products
+    }
+
+    /// Datasets somebody has looked into: their records are in memory.
+    pub fn unpacked_count(&self) -> usize {
+        self.datasets.iter().filter(|dataset| dataset.is_unpacked()).count()
     }
 
     /// A dataset by its name.
@@ -171,11 +207,12 @@ impl Catalog {
         self.datasets.iter().find(|dataset| dataset.uid() == uid)
     }
 
-    /// A product by the id that orders name.
+    /// A product by the id that orders name. The first call unpacks every record: seconds for a million products.
     pub fn product_by_file(&self, id: &FileId) -> Option<Product<'_>> {
         let key = IdKey::of(id);
         let before = |entry: &(u32, u32)| self.at(*entry).is_some_and(|product| product.id_key() < key);
-        let entry = self.by_file.get(self.by_file.partition_point(before))?;
+        let by_file = self.by_file();
+        let entry = by_file.get(by_file.partition_point(before))?;
         self.at(*entry).filter(|product| product.id_key() == key)
     }
 
@@ -193,7 +230,8 @@ impl Catalog {
                 let (dataset, product) = (parts.next()?, parts.next()?);
                 self.dataset(dataset)?.product_by_raw_name(product)
             })
-            .or_else(|| self.product_by_file(&FileId::parse(text)?))
+            // a path that leads nowhere is no id, and would have every record unpacked
+            .or_else(|| self.product_by_file(&FileId::parse(text).filter(|id| !id.as_str().contains('/'))?))
     }
 
     /// The record of a dataset as the service gave it: the bytes of `metadata.json`.

@@ -1,12 +1,14 @@
 //! Datasets and products as we name them; snapshot, refresh, STAC documents.
 //!
 //! A [`Catalog`] is built once from the service's records and never changes; a refresh makes a new one.
-//! Names are made safe in `names.rs` and nowhere else. Raw records stay compressed, on disk once the
-//! catalogue has been saved and loaded, so that a million products take little more than their names.
+//! Names are made safe in `names.rs` and nowhere else. Records stay compressed, on disk once the catalogue has
+//! been saved and loaded; a dataset's is unpacked when somebody first looks into it, so that a mount with a
+//! million products answers at once, and takes memory for those datasets only that are looked at.
 
-mod builder;
+mod contents;
 mod dataset;
 mod error;
+mod heading;
 mod index;
 mod names;
 mod period;

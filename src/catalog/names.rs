@@ -69,6 +69,16 @@ pub(super) fn safe(raw: &str) -> Option<String> {
     (!matches!(end, "" | "." | "..")).then(|| end.to_owned())
 }
 
+/// The safe name of a dataset; of its id when nothing is left of the name.
+pub(super) fn safe_or(raw: &str, id: &str) -> String {
+    safe(raw).unwrap_or_else(|| fallback(id))
+}
+
+/// The name of what has none.
+pub(super) fn fallback(id: &str) -> String {
+    safe(id).unwrap_or_else(|| "unnamed".to_owned())
+}
+
 /// The safe name of a product: without the endings of packages and files (`x.tif.zip`, `x.tiff` → `x`).
 ///
 /// Without this a product `x.tiff` would be served as `x.tiff/x.tiff.tif`.

@@ -223,17 +223,19 @@ impl Products {
 #[derive(Clone, Copy)]
 pub struct Product<'a> {
     dataset: &'a Dataset,
+    products: &'a Products,
     row: &'a Row,
 }
 
 impl<'a> Product<'a> {
     pub(super) fn at(dataset: &'a Dataset, position: usize) -> Option<Self> {
-        Some(Self { dataset, row: dataset.products.rows.get(position)? })
+        let products = dataset.rows();
+        Some(Self { dataset, products, row: products.rows.get(position)? })
     }
 
     /// Name of its directory, unique in its dataset.
     pub fn name(&self) -> &'a str {
-        self.dataset.products.piece(self.row.name)
+        self.products.piece(self.row.name)
     }
 
     /// [`Product::name`] as a value of its own.
@@ -243,14 +245,14 @@ impl<'a> Product<'a> {
 
     /// The name as the service has it.
     pub fn raw_name(&self) -> &'a str {
-        self.dataset.products.piece(self.row.raw_name)
+        self.products.piece(self.row.raw_name)
     }
 
     /// What an order names.
     pub fn file_id(&self) -> FileId {
         let text = match &self.row.id {
             PackedId::Uuid(bytes) => unpack_uuid(bytes),
-            PackedId::Text(span) => self.dataset.products.piece(*span).to_owned(),
+            PackedId::Text(span) => self.products.piece(*span).to_owned(),
         };
         FileId::parse(&text).expect("packed from a FileId")
     }
@@ -259,7 +261,7 @@ impl<'a> Product<'a> {
     pub(super) fn id_key(&self) -> IdKey<'a> {
         match &self.row.id {
             PackedId::Uuid(bytes) => IdKey::Uuid(*bytes),
-            PackedId::Text(span) => IdKey::Text(self.dataset.products.piece(*span)),
+            PackedId::Text(span) => IdKey::Text(self.products.piece(*span)),
         }
     }
 
@@ -288,7 +290,7 @@ impl<'a> Product<'a> {
 
     /// `Geotiff`, `GDB` … as the service has it.
     pub fn format(&self) -> Option<&'a str> {
-        self.dataset.products.label(self.row.format)
+        self.products.label(self.row.format)
     }
 
     /// Length in bytes of the `item.json` that the product has while it is cold; made once, for every listing asks.
@@ -309,12 +311,12 @@ impl<'a> Product<'a> {
 
     /// `2018`, as the service has it.
     pub fn year(&self) -> Option<&'a str> {
-        self.dataset.products.label(self.row.year)
+        self.products.label(self.row.year)
     }
 
     /// `100 m`, as the service has it.
     pub fn resolution(&self) -> Option<&'a str> {
-        self.dataset.products.label(self.row.resolution)
+        self.products.label(self.row.resolution)
     }
 }
 

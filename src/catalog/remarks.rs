@@ -40,12 +40,17 @@ pub(super) struct Withdrawn<'a> {
 }
 
 impl<'a> Withdrawn<'a> {
-    /// Looks which products of `old` are ready.
-    pub(super) fn new(old: &'a Catalog, is_ready: &dyn Fn(Product<'_>) -> bool) -> Self {
+    /// Looks which products of `old` are ready; only into datasets that `may_hold` some.
+    pub(super) fn new(
+        old: &'a Catalog,
+        may_hold: &dyn Fn(&Dataset) -> bool,
+        is_ready: &dyn Fn(Product<'_>) -> bool,
+    ) -> Self {
         let of = |dataset: &'a Dataset| -> Vec<FileId> {
             dataset.products().filter(|product| is_ready(*product)).map(|product| product.file_id()).collect()
         };
-        let ready = old.datasets().iter().map(|dataset| (dataset.uid(), (dataset, of(dataset))));
+        let candidates = old.datasets().iter().filter(|dataset| may_hold(dataset));
+        let ready = candidates.map(|dataset| (dataset.uid(), (dataset, of(dataset))));
         Self { old, ready: ready.filter(|(_, (_, files))| !files.is_empty()).collect() }
     }
 

@@ -1,12 +1,14 @@
 //! The catalogue on disk, so that a mount can start without a network.
 //!
 //! ```text
-//! "CLMSCAT1"                          8 bytes: name and version of the format
+//! "CLMSCAT2"                          8 bytes: name and version of the format
 //! zstd frames                         the records, each one a JSON text
-//! index                               JSON: {"fetched": …, "frames": [[offset, length, text length, crc32c], …]}
+//! index                               JSON: {"fetched": …, "frames": [[offset, length, text length, crc32c], …],
+//!                                            "headings": [{"uid": …, "name": …, "products": …, …}, …]}
 //! index offset u64, length u32, crc32c u32 (little-endian), "CLMSCATE"
 //! ```
-//! Only records are stored; names and everything else are derived again on loading, by the same code.
+//! The headings are enough for the tree's first level; a record is unpacked when somebody looks into its dataset.
+//! Version 1 had no headings: they are made from its records, which takes as long as unpacking them all.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -18,12 +20,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::clms::DatasetRecord;
 
-use super::builder::CatalogBuilder;
 use super::error::CatalogError;
+use super::heading::Heading;
 use super::index::Catalog;
 use super::records::{Frame, RawRecords};
 
-const MAGIC: &[u8; 8] = b"CLMSCAT1";
+const MAGIC: &[u8; 8] = b"CLMSCAT2";
+/// The format without headings.
+const FIRST: &[u8; 8] = b"CLMSCAT1";
 const END: &[u8; 8] = b"CLMSCATE";
 const FOOTER: usize = 24;
 
@@ -31,6 +35,9 @@ const FOOTER: usize = 24;
 struct Index {
     fetched: Timestamp,
     frames: Vec<(u64, u32, u32, u32)>,
+    /// Missing in version 1.
+    #[serde(default)]
+    headings: Vec<Heading>,
 }
 
 impl Catalog {
@@ -69,7 +76,8 @@ impl Catalog {
             frames.push((offset, frame.length, frame.raw_length, frame.crc));
             offset += u64::from(frame.length);
         }
-        let index = serde_json::to_vec(&Index { fetched: self.fetched(), frames })?;
+        let index =
+            serde_json::to_vec(&Index { fetched: self.fetched(), frames, headings: self.headings.clone() })?;
         out.write_all(&index)?;
         out.write_all(&offset.to_le_bytes())?;
         let length = u32::try_from(index.len()).map_err(|_| io::Error::other("the index is too large"))?;
@@ -112,14 +120,26 @@ impl Loader {
             .map(|(offset, length, raw_length, crc)| Frame { offset, length, raw_length, crc })
             .collect();
         let records = RawRecords::on_disk(file, frames);
-        let mut builder = CatalogBuilder::default();
+        // damage is found now, while the service can still be asked
         for number in 0..records.frames().len() as u32 {
+            records.frame(number).map_err(|error| self.damaged(&error.to_string()))?;
+        }
+        let headings = if index.headings.is_empty() { self.headings(&records)? } else { index.headings };
+        if headings.len() != records.frames().len() {
+            return Err(self.damaged("its index has not one heading for each record"));
+        }
+        Ok(Catalog::new(headings, records, index.fetched))
+    }
+
+    /// The headings of a snapshot that has none.
+    fn headings(&self, records: &RawRecords) -> Result<Vec<Heading>, CatalogError> {
+        let heading = |number| {
             let text = records.text(number).map_err(|error| self.damaged(&error.to_string()))?;
             let value = serde_json::from_slice(&text).map_err(|_| self.damaged("a record is no JSON"))?;
             let record = DatasetRecord::from_json(value).map_err(|error| self.damaged(&error.to_string()))?;
-            builder.add(&record, number);
-        }
-        Ok(builder.finish(records, index.fetched))
+            Ok(Heading::of(&record))
+        };
+        (0..records.frames().len() as u32).map(heading).collect()
     }
 
     fn index(&self, file: &File, size: u64) -> Result<Index, CatalogError> {
@@ -128,7 +148,7 @@ impl Loader {
             return Err(self.damaged("it is too short"));
         }
         file.read_exact_at(&mut magic, 0).map_err(|error| self.unreadable(error))?;
-        if &magic != MAGIC {
+        if &magic != MAGIC && &magic != FIRST {
             // The last character is the version.
             let ours = magic[..MAGIC.len() - 1] == MAGIC[..MAGIC.len() - 1];
             return Err(if ours {

@@ -1,9 +1,8 @@
 //! The catalogue as a whole: naming, lookups, snapshots, documents.
 #![allow(clippy::unwrap_used)]
 
+mod snapshot;
 mod vectors;
-
-use std::path::Path;
 
 use gdal::spatial_ref::SpatialRef;
 use jiff::Timestamp;
@@ -139,7 +138,7 @@ fn what_is_withdrawn_stays_while_it_is_ready() {
         dataset("cold", &[file(6, "cold")]),
     ]);
     let with_withdrawn = |old: &Catalog, now: Vec<Value>, is_ready: &dyn Fn(Product<'_>) -> bool| {
-        let withdrawn = super::remarks::Withdrawn::new(old, is_ready);
+        let withdrawn = super::remarks::Withdrawn::new(old, &|_| true, is_ready);
         let now = records(now);
         let seen = now.iter().map(|record| record.uid.clone()).collect();
         let kept = now.into_iter().map(|record| withdrawn.added_to(record));
@@ -248,8 +247,6 @@ proptest! {
     }
 }
 
-// ---- snapshot ----
-
 fn documents(catalog: &Catalog) -> Vec<Vec<u8>> {
     let mut all = vec![catalog_document(catalog)];
     for dataset in catalog.datasets() {
@@ -267,73 +264,6 @@ fn sample() -> Catalog {
         dataset("b", &[file(3, "x")]),
         dataset("egms", &[]),
     ])
-}
-
-#[test]
-fn a_snapshot_brings_everything_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("catalog.snapshot");
-    let first = sample();
-    first.save(&path).unwrap();
-    let second = Catalog::load(&path).unwrap();
-    assert_eq!(documents(&first), documents(&second));
-    assert_eq!(first.fetched(), second.fetched());
-    assert_eq!(first.left_out(), second.left_out());
-    // Saving over the file it reads from.
-    second.save(&path).unwrap();
-    assert_eq!(documents(&second), documents(&Catalog::load(&path).unwrap()));
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
-}
-
-#[test]
-fn the_record_comes_back_as_the_service_gave_it() {
-    let record = dataset("clc2018", &[file(1, r"\u2018_clc – é")]);
-    let catalog = catalog(vec![record.clone()]);
-    let bytes = catalog.metadata_document(&catalog.datasets()[0]).unwrap();
-    assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap(), record);
-    let keys: Vec<String> = serde_json::from_slice::<serde_json::Map<String, Value>>(&bytes)
-        .unwrap()
-        .into_iter()
-        .map(|(key, _)| key)
-        .collect();
-    assert_eq!(keys[..2], ["UID", "id"], "in the service's order");
-}
-
-#[test]
-fn damage_is_noticed_wherever_it_is() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("s");
-    sample().save(&path).unwrap();
-    let good = std::fs::read(&path).unwrap();
-    for position in (0..good.len()).step_by(3) {
-        let mut bad = good.clone();
-        bad[position] ^= 0x55;
-        std::fs::write(&path, &bad).unwrap();
-        let error = Catalog::load(&path).unwrap_err();
-        assert!(error.is_healed_by_refresh(), "byte {position}: {error}");
-    }
-    for length in (0..good.len()).step_by(13) {
-        std::fs::write(&path, &good[..length]).unwrap();
-        assert!(Catalog::load(&path).unwrap_err().is_healed_by_refresh(), "{length} bytes");
-    }
-    let mut later = good;
-    later[7] = b'2';
-    std::fs::write(&path, &later).unwrap();
-    assert!(matches!(Catalog::load(&path), Err(CatalogError::UnknownFormat { .. })));
-    assert!(matches!(Catalog::load(Path::new("/nowhere/at/all")), Err(CatalogError::Io { .. })));
-}
-
-#[test]
-fn a_failed_save_leaves_the_old_snapshot() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("s");
-    sample().save(&path).unwrap();
-    assert!(sample().save(&dir.path().join("missing/s")).is_err());
-    let folder = dir.path().join("folder");
-    std::fs::create_dir(&folder).unwrap();
-    assert!(sample().save(&folder).is_err(), "a folder is in the way");
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
-    assert_eq!(documents(&Catalog::load(&path).unwrap()), documents(&sample()));
 }
 
 #[test]

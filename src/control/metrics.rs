@@ -42,6 +42,12 @@ const METRICS: &[Metric] = &[
         value: |s| s.products as f64,
     },
     Metric {
+        name: "clmsfs_catalog_datasets_unpacked",
+        kind: Kind::Gauge,
+        help: "Datasets somebody has looked into, whose records are in memory.",
+        value: |s| s.unpacked as f64,
+    },
+    Metric {
         name: "clmsfs_cache_limit_bytes",
         kind: Kind::Gauge,
         help: "Budget of the cache.",

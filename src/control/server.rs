@@ -176,7 +176,7 @@ async fn get_datasets(State(mounted): Shared) -> Result<Response, Refused> {
         .map(|dataset| DatasetLine {
             name: dataset.name().to_string(),
             title: dataset.title().to_owned(),
-            products: dataset.products().len(),
+            products: dataset.product_count(),
         })
         .collect();
     Ok(Json(lines).into_response())
@@ -206,9 +206,11 @@ async fn get_products(State(mounted): Shared, Query(query): Query<TextQuery>) ->
 
 async fn get_search(State(mounted): Shared, Query(query): Query<TextQuery>) -> Result<Response, Refused> {
     let vfs = vfs(&mounted)?;
-    let catalog = vfs.catalog();
-    let found = catalog.search(&query.text);
-    let lines: Vec<_> = found.map(|product| product_line(&vfs, product)).collect();
+    // may unpack every record of the catalogue
+    let search = move || -> Vec<ProductLine> {
+        vfs.catalog().search(&query.text).map(|product| product_line(&vfs, product)).collect()
+    };
+    let lines = tokio::task::spawn_blocking(search).await.expect("searching does not panic");
     Ok(Json(lines).into_response())
 }
 

@@ -24,6 +24,9 @@ pub struct Status {
     pub datasets: usize,
     /// Products in the catalogue.
     pub products: usize,
+    /// Datasets somebody has looked into, whose records are in memory.
+    #[serde(default)]
+    pub unpacked: usize,
     /// The cache.
     pub cache: CacheStatus,
     /// Fetches under way and failed.
@@ -115,6 +118,7 @@ pub fn status(mounted: &Mounted) -> Option<Status> {
         api: settings.api_url.to_string(),
         datasets: catalog.datasets().len(),
         products: catalog.product_count(),
+        unpacked: catalog.unpacked_count(),
         cache: CacheStatus {
             directory: settings.cache_dir.display().to_string(),
             limit: usage.limit,

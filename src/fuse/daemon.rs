@@ -1,5 +1,6 @@
 //! A whole mount, from settings to the last breath: cache, engine, catalogue, socket, kernel, and back.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -11,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Catalog, CatalogError, Product};
+use crate::catalog::{Catalog, CatalogError, Dataset, Product};
 use crate::clms::{Client, ClientOptions, ClmsError, Credentials, ServiceKey};
 use crate::config::{Resolved, Settings};
 use crate::control::registry::{self, Registration};
@@ -24,7 +25,7 @@ use crate::fetch::service::ChildConverter;
 use crate::store::StoreError;
 use crate::store::inventory::{Inventory, Limits};
 use crate::store::layout::CacheDir;
-use crate::vfs::tree::entry_key;
+use crate::vfs::tree::{entry_key, entry_key_prefix};
 use crate::vfs::{LiveFile, Vfs, VfsOptions};
 
 use super::adapter::Adapter;
@@ -300,7 +301,8 @@ async fn first_catalog(cache: &CacheDir, client: &Client, ttl: Duration) -> (Cat
         Err(error) => tracing::warn!(%error, "the saved catalogue cannot be used; asking the service"),
     }
     let none = Arc::new(Catalog::empty());
-    match tokio::time::timeout(FIRST_CATALOG, fetch_catalog(client, &path, none, |_| false)).await {
+    match tokio::time::timeout(FIRST_CATALOG, fetch_catalog(client, &path, none, |_| false, |_| false)).await
+    {
         Ok(Ok(catalog)) => return (catalog, true),
         Ok(Err(error)) => tracing::warn!(%error, "the service gives no catalogue; mounting without one"),
         Err(_) => tracing::warn!("the service's catalogue takes long; mounting without one"),
@@ -317,9 +319,10 @@ async fn fetch_catalog(
     client: &Client,
     path: &Path,
     old: Arc<Catalog>,
+    may_hold: impl Fn(&Dataset) -> bool + Send + 'static,
     is_ready: impl Fn(Product<'_>) -> bool + Send + 'static,
 ) -> Result<Catalog, CatalogError> {
-    let catalog = Catalog::refresh(client, old, is_ready).await?;
+    let catalog = Catalog::refresh(client, old, may_hold, is_ready).await?;
     let path = path.to_owned();
     tokio::task::spawn_blocking(move || {
         catalog.save(&path)?;
@@ -342,8 +345,14 @@ async fn refresh_catalog(
     loop {
         tokio::time::sleep(pause).await;
         let inventory = Arc::clone(vfs.engine().inventory());
+        let keys: BTreeSet<String> =
+            inventory.holdings().iter().map(|holding| holding.key.as_str().to_owned()).collect();
+        let may_hold = move |dataset: &Dataset| {
+            let prefix = entry_key_prefix(dataset);
+            keys.range(prefix.clone()..).next().is_some_and(|key| key.starts_with(&prefix))
+        };
         let is_ready = move |product: Product<'_>| inventory.contains(&entry_key(product));
-        match fetch_catalog(&client, &cache.catalog(), vfs.catalog(), is_ready).await {
+        match fetch_catalog(&client, &cache.catalog(), vfs.catalog(), may_hold, is_ready).await {
             Ok(catalog) => {
                 tracing::info!(
                     datasets = catalog.datasets().len(),

@@ -167,10 +167,10 @@ impl Vfs {
             }
             Node::RootFile(file) => memory(self.root_document(*file)),
             Node::DatasetFile(name, file) => {
-                let dataset = catalog.dataset(name).ok_or(VfsError::NotFound)?;
+                let dataset = Self::dataset(&catalog, name)?;
                 memory(dataset_document(&catalog, dataset, *file)?)
             }
-            Node::Item(path) => memory(self.item(Self::find(&catalog, path).ok_or(VfsError::NotFound)?)?),
+            Node::Item(path) => memory(self.item(Self::find(&catalog, path)?)?),
             Node::Inside(path, inner, edition) => self.open_edition(path, inner, *edition),
         }
     }
@@ -184,13 +184,14 @@ impl Vfs {
     ) -> Result<Option<OpenFile>, VfsError> {
         let opened = self.open_ready(path, inner);
         // the edition changes together with the files: what was opened before it changed is of the one before
-        if self.edition(&self.catalog(), path)? != edition { Err(VfsError::Replaced) } else { opened }
+        let now = self.edition(Self::find(&self.catalog(), path)?);
+        if now == edition { opened } else { Err(VfsError::Replaced) }
     }
 
     /// Opens a file of a ready product; `None` when the product is cold.
     fn open_ready(&self, path: &ProductPath, inner: &str) -> Result<Option<OpenFile>, VfsError> {
         let catalog = self.catalog();
-        let product = Self::find(&catalog, path).ok_or(VfsError::NotFound)?;
+        let product = Self::find(&catalog, path)?;
         let Some((view, lease)) = self.views.get(&tree::entry_key(product), Purpose::Read)? else {
             return Ok(None);
         };
@@ -220,7 +221,7 @@ impl Vfs {
             return Ok(Opening::Now(file));
         }
         let catalog = self.catalog();
-        let product = Self::find(&catalog, path).ok_or(VfsError::NotFound)?;
+        let product = Self::find(&catalog, path)?;
         if let Inside::Directory { .. } = self.inside_kind(&catalog, path, inner)? {
             return Err(VfsError::IsADirectory);
         }

@@ -57,12 +57,23 @@ pub struct Child {
 
 /// Key of a product's entry in the cache: the service's ids, which stay when names change.
 pub fn entry_key(product: Product<'_>) -> EntryKey {
-    let text: String = format!("{}-{}", product.dataset().uid(), product.file_id())
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' })
-        .take(200)
-        .collect();
-    EntryKey::new(text.trim_start_matches('.')).expect("an id of the service, cleaned and cut, is a safe key")
+    let mut text = entry_key_prefix(product.dataset());
+    text.push_str(&as_key(product.file_id().as_str()));
+    // ids have at most 128 characters, cleaned ones as many bytes
+    text.truncate(200);
+    EntryKey::new(text).expect("an id of the service, cleaned and cut, is a safe key")
+}
+
+/// How the keys of all products of a dataset begin.
+pub fn entry_key_prefix(dataset: &Dataset) -> String {
+    let text = as_key(dataset.uid().as_str()) + "-";
+    text.trim_start_matches('.').to_owned()
+}
+
+/// An id with nothing in it that a key must not have.
+fn as_key(id: &str) -> String {
+    let clean = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
+    id.chars().map(clean).collect()
 }
 
 /// What the engine needs to fetch a product.
@@ -79,8 +90,15 @@ pub fn target(product: Product<'_>) -> Target {
 
 impl Vfs {
     /// The product of a path in the present catalogue.
-    pub(super) fn find<'a>(catalog: &'a Catalog, path: &ProductPath) -> Option<Product<'a>> {
-        catalog.dataset(&path.dataset)?.product(&path.product)
+    pub(super) fn find<'a>(catalog: &'a Catalog, path: &ProductPath) -> Result<Product<'a>, VfsError> {
+        Self::dataset(catalog, &path.dataset)?.product(&path.product).ok_or(VfsError::NotFound)
+    }
+
+    /// A dataset whose products are asked for. That its record cannot be read is EIO, not "no products".
+    pub(super) fn dataset<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Dataset, VfsError> {
+        let dataset = catalog.dataset(name).ok_or(VfsError::NotFound)?;
+        dataset.load().map_err(|error| VfsError::Local(format!("{name}: {error}")))?;
+        Ok(dataset)
     }
 
     /// The node `name` in the directory `parent`.
@@ -104,7 +122,7 @@ impl Vfs {
                 Ok(Node::LiveFile(index))
             }
             Node::Dataset(dataset_name) => {
-                let dataset = catalog.dataset(dataset_name).ok_or(VfsError::NotFound)?;
+                let dataset = Self::dataset(&catalog, dataset_name)?;
                 match name {
                     COLLECTION => Ok(Node::DatasetFile(Arc::clone(dataset_name), DatasetFile::Collection)),
                     METADATA => Ok(Node::DatasetFile(Arc::clone(dataset_name), DatasetFile::Metadata)),
@@ -120,35 +138,48 @@ impl Vfs {
                 }
             }
             Node::Product(product) if name == ITEM => {
-                Self::find(&catalog, product).ok_or(VfsError::NotFound)?;
+                Self::find(&catalog, product)?;
                 Ok(Node::Item(product.clone()))
             }
-            Node::Product(product) => self.inside(&catalog, product, name.to_owned()),
-            Node::Inside(product, path, _) => self.inside(&catalog, product, format!("{path}/{name}")),
+            Node::Product(_) | Node::Inside(..) => Ok(self.inside(&catalog, parent, name)?.0),
             Node::RootFile(_) | Node::LiveFile(_) | Node::DatasetFile(..) | Node::Item(_) => {
                 Err(VfsError::NotADirectory)
             }
         }
     }
 
-    fn inside(&self, catalog: &Catalog, path: &ProductPath, inner: String) -> Result<Node, VfsError> {
-        // asked first: a file that is replaced meanwhile is of the edition before, and is looked up again
-        let edition = self.edition(catalog, path)?;
-        let edition = match self.inside_kind(catalog, path, &inner)? {
-            Inside::Directory { .. } => 0,
-            Inside::Cold | Inside::Ready(_) => edition,
+    /// [`Vfs::child`] and its [`Vfs::attributes`] in one step, which looks for the product and its view only once.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn lookup(&self, parent: &Node, name: &str) -> Result<(Node, Attributes), VfsError> {
+        if matches!(parent, Node::Inside(..)) || (matches!(parent, Node::Product(_)) && name != ITEM) {
+            return self.inside(&self.catalog(), parent, name);
+        }
+        let node = self.child(parent, name)?;
+        let attributes = self.attributes(&node)?;
+        Ok((node, attributes))
+    }
+
+    /// What the directory `parent`, of a product or below it, holds under `name`.
+    fn inside(&self, catalog: &Catalog, parent: &Node, name: &str) -> Result<(Node, Attributes), VfsError> {
+        let (path, inner) = match parent {
+            Node::Product(path) => (path, name.to_owned()),
+            Node::Inside(path, directory, _) => (path, format!("{directory}/{name}")),
+            _ => return Err(VfsError::NotADirectory),
         };
-        Ok(Node::Inside(path.clone(), inner.into(), edition))
+        let product = Self::find(catalog, path)?;
+        // asked first: a file that is replaced meanwhile is of the edition before, and is looked up again
+        let edition = self.edition(product);
+        let attributes = self.attributes_inside(product, &inner)?;
+        let edition = if attributes.kind == Kind::Directory { 0 } else { edition };
+        Ok((Node::Inside(path.clone(), inner.into(), edition), attributes))
     }
 
     /// The edition of a product's files now.
-    pub(super) fn edition(&self, catalog: &Catalog, path: &ProductPath) -> Result<u64, VfsError> {
+    pub(super) fn edition(&self, product: Product<'_>) -> u64 {
         let inventory = self.engine.inventory();
-        if !inventory.has_replaced() {
-            return Ok(0);
-        }
-        let product = Self::find(catalog, path).ok_or(VfsError::NotFound)?;
-        Ok(inventory.edition(&entry_key(product)))
+        if inventory.has_replaced() { inventory.edition(&entry_key(product)) } else { 0 }
     }
 
     /// What stands below a product's directory, with the size it has now.
@@ -158,9 +189,11 @@ impl Vfs {
         path: &ProductPath,
         inner: &str,
     ) -> Result<Inside, VfsError> {
-        let product = Self::find(catalog, path).ok_or(VfsError::NotFound)?;
-        let key = entry_key(product);
-        if let Some((view, _lease)) = self.views.get(&key, Purpose::Look)? {
+        self.inside_of(Self::find(catalog, path)?, inner)
+    }
+
+    fn inside_of(&self, product: Product<'_>, inner: &str) -> Result<Inside, VfsError> {
+        if let Some((view, _lease)) = self.views.get(&entry_key(product), Purpose::Look)? {
             return match view.node(inner).map_err(damaged)?.ok_or(VfsError::NotFound)? {
                 view::Node::Dir => Ok(Inside::Directory { ready: true }),
                 view::Node::File(file) => Ok(Inside::Ready(file)),
@@ -189,39 +222,40 @@ impl Vfs {
             Node::RootFile(file) => document(self.root_document(*file).len(), whole),
             Node::Dataset(name) => directory(published(catalog.dataset(name).ok_or(VfsError::NotFound)?)),
             Node::DatasetFile(name, file) => {
-                let dataset = catalog.dataset(name).ok_or(VfsError::NotFound)?;
+                let dataset = Self::dataset(&catalog, name)?;
                 let size = match file {
                     DatasetFile::Collection => dataset.collection_size(),
                     DatasetFile::Metadata => catalog.metadata_size(dataset) as usize,
                 };
                 document(size, published(dataset))
             }
-            Node::Product(path) => {
-                directory(published(Self::find(&catalog, path).ok_or(VfsError::NotFound)?.dataset()))
-            }
+            Node::Product(path) => directory(published(Self::find(&catalog, path)?.dataset())),
             Node::Item(path) => {
-                let product = Self::find(&catalog, path).ok_or(VfsError::NotFound)?;
+                let product = Self::find(&catalog, path)?;
                 document(self.item_length(product), published(product.dataset()))
             }
             Node::Inside(path, inner, edition) => {
-                let modified = published(Self::find(&catalog, path).ok_or(VfsError::NotFound)?.dataset());
-                let inside = self.inside_kind(&catalog, path, inner)?;
-                match inside {
-                    Inside::Cold | Inside::Ready(_) if self.edition(&catalog, path)? != *edition => {
-                        return Err(VfsError::Replaced);
-                    }
-                    Inside::Directory { ready } => {
-                        // a cold one holds other names when the product comes, but stays what it is
-                        let trust = if ready { LASTING } else { PASSING };
-                        Attributes { trust, ..directory(modified) }
-                    }
-                    Inside::Cold => document(0, modified),
-                    Inside::Ready(file) => {
-                        Attributes { kind: Kind::File, size: file.size, modified, trust: LASTING }
-                    }
+                let product = Self::find(&catalog, path)?;
+                let attributes = self.attributes_inside(product, inner)?;
+                if attributes.kind == Kind::File && self.edition(product) != *edition {
+                    return Err(VfsError::Replaced);
                 }
+                attributes
             }
         })
+    }
+
+    /// Attributes of what stands below a product's directory.
+    fn attributes_inside(&self, product: Product<'_>, inner: &str) -> Result<Attributes, VfsError> {
+        let modified = published(product.dataset());
+        let (kind, size, trust) = match self.inside_of(product, inner)? {
+            Inside::Directory { ready: true } => (Kind::Directory, 0, LASTING),
+            // it holds other names when the product comes, but stays what it is
+            Inside::Directory { ready: false } => (Kind::Directory, 0, PASSING),
+            Inside::Cold => (Kind::File, 0, Duration::ZERO),
+            Inside::Ready(file) => (Kind::File, file.size, LASTING),
+        };
+        Ok(Attributes { kind, size, modified, trust })
     }
 
     /// Names in a directory.
@@ -250,7 +284,7 @@ impl Vfs {
                 Ok(live.map(|(index, live)| file(live.name, Node::LiveFile(index))).collect())
             }
             Node::Dataset(name) => {
-                let dataset = catalog.dataset(name).ok_or(VfsError::NotFound)?;
+                let dataset = Self::dataset(&catalog, name)?;
                 let mut children = vec![
                     file(COLLECTION, Node::DatasetFile(Arc::clone(name), DatasetFile::Collection)),
                     file(METADATA, Node::DatasetFile(Arc::clone(name), DatasetFile::Metadata)),
@@ -262,7 +296,7 @@ impl Vfs {
                 Ok(children)
             }
             Node::Product(path) => {
-                Self::find(&catalog, path).ok_or(VfsError::NotFound)?;
+                Self::find(&catalog, path)?;
                 let mut children = vec![file(ITEM, Node::Item(path.clone()))];
                 children.extend(self.children_inside(&catalog, path, "")?);
                 Ok(children)
@@ -278,8 +312,8 @@ impl Vfs {
         path: &ProductPath,
         inner: &str,
     ) -> Result<Vec<Child>, VfsError> {
-        let product = Self::find(catalog, path).ok_or(VfsError::NotFound)?;
-        let edition = self.edition(catalog, path)?;
+        let product = Self::find(catalog, path)?;
+        let edition = self.edition(product);
         let below = |name: &str, is_dir: bool| {
             let full = if inner.is_empty() { name.to_owned() } else { format!("{inner}/{name}") };
             Node::Inside(path.clone(), full.into(), if is_dir { 0 } else { edition })

@@ -61,7 +61,7 @@ impl Vfs {
         let states = || dataset.products().map(|product| self.engine.product_state(&entry_key(product)));
         Ok(match attribute {
             "data_id" => Some(dataset.uid().to_string()),
-            "products" => Some(dataset.products().len().to_string()),
+            "products" => Some(dataset.product_count().to_string()),
             // the most advanced of its products: a dataset with one ready product has something to read
             "state" => {
                 let state = states().max_by_key(|state| match state {
@@ -78,7 +78,7 @@ impl Vfs {
 
     fn product_attribute(&self, path: &ProductPath, attribute: &str) -> Result<Option<String>, VfsError> {
         let catalog = self.catalog();
-        let product = Self::find(&catalog, path).ok_or(VfsError::NotFound)?;
+        let product = Self::find(&catalog, path)?;
         let key = entry_key(product);
         let progress = || self.engine.progress(&key);
         Ok(match attribute {
@@ -113,7 +113,7 @@ impl Vfs {
             _ => return Err(VfsError::BadValue("pinned is 1 or 0".to_owned())),
         };
         let catalog = self.catalog();
-        let product = Self::find(&catalog, path).ok_or(VfsError::NotFound)?;
+        let product = Self::find(&catalog, path)?;
         self.engine
             .pin(&entry_key(product), &path.to_string(), pinned)
             .map_err(|error| VfsError::Local(error.to_string()))

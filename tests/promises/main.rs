@@ -15,6 +15,7 @@ mod errors;
 mod first_open;
 mod harness;
 mod killable;
+mod large_catalogue;
 mod listing_is_free;
 mod netcdf;
 mod pixels;

@@ -1,81 +1,48 @@
-//! From the service's records to a catalogue.
-
-use std::sync::OnceLock;
+//! What a dataset holds: everything that a record tells beyond its heading.
 
 use jiff::Timestamp;
 
-use crate::clms::{DatasetRecord, DatasetUid, FileId, PackagedFile};
+use crate::clms::{BoundingBox, DatasetRecord, FileId, PackagedFile};
 
-use super::dataset::{Dataset, HiddenFile, HiddenReason};
-use super::index::{Catalog, LeftOut};
-use super::names::{self, DatasetName, RESERVED_IN_DATASET, RESERVED_IN_ROOT};
+use super::dataset::{HiddenFile, HiddenReason};
+use super::names::{self, RESERVED_IN_DATASET};
 use super::period::Period;
 use super::product::{Draft, Kind, Products};
-use super::records::RawRecords;
 
 /// Stands in for a publication date that the record does not have: the start of the programme's services.
 const NO_DATE: &str = "2012-01-01T00:00:00Z";
 /// Plone's way to say "not set" is a date around 1970.
 const EARLIEST_YEAR: i16 = 1990;
 
-/// Takes records one after another; only what a catalogue keeps of them stays in memory.
-#[derive(Default)]
-pub(super) struct CatalogBuilder {
-    datasets: Vec<(String, Dataset)>,
-    left_out: Vec<LeftOut>,
+/// A record, unpacked when somebody first looks into its dataset.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) description: Box<str>,
+    pub(super) modified: Option<Timestamp>,
+    pub(super) period: Period,
+    pub(super) boxes: Box<[BoundingBox]>,
+    pub(super) keywords: Box<[Box<str>]>,
+    pub(super) projection: Option<Box<str>>,
+    pub(super) access: Option<Box<str>>,
+    pub(super) products: Products,
+    pub(super) hidden: Box<[HiddenFile]>,
 }
 
-impl CatalogBuilder {
-    /// Takes record number `number`.
-    pub(super) fn add(&mut self, record: &DatasetRecord, number: u32) {
-        let name = names::safe(&record.short_name).unwrap_or_else(|| fallback(record.uid.as_str()));
+impl Contents {
+    pub(super) fn of(record: &DatasetRecord) -> Self {
         let (offered, hidden) = sort_out(&record.files);
-        if offered.is_empty() {
-            self.left_out.push(LeftOut {
-                name,
-                title: record.title.clone(),
-                uid: record.uid.clone(),
-                reason: hidden.first().map(|file| file.reason),
-            });
-            return;
-        }
-        let Some(products) = Products::pack(drafts(&offered, record.representation.as_deref())) else {
-            tracing::warn!(dataset = %name, "its file names exceed 4 GB; left out");
-            return;
-        };
-        let dataset = Dataset {
-            name: DatasetName::assigned(&name),
-            uid: record.uid.clone(),
-            title: record.title.as_str().into(),
+        let products = Products::pack(drafts(&offered, record.representation.as_deref()));
+        Self {
             description: record.description.as_str().into(),
-            published: publication(record),
             modified: record.modified.filter(|moment| is_set(*moment)),
             period: Period::parse(record.start.as_deref(), record.end.as_deref(), record.period.as_deref()),
             boxes: record.boxes.as_slice().into(),
             keywords: record.keywords.iter().map(|word| word.as_str().into()).collect(),
             projection: record.projection.as_deref().map(Into::into),
             access: record.access.as_deref().map(Into::into),
-            products,
+            products: products.expect("a record has at most 256 MB, its names less than 4 GB"),
             hidden: hidden.into(),
-            record: number,
-            collection_size: OnceLock::new(),
-        };
-        self.datasets.push((name, dataset));
-    }
-
-    /// Names the datasets, sorts and indexes.
-    pub(super) fn finish(self, records: RawRecords, fetched: Timestamp) -> Catalog {
-        let candidates: Vec<(String, DatasetUid)> =
-            self.datasets.iter().map(|(name, dataset)| (name.clone(), dataset.uid.clone())).collect();
-        let names = names::assign(&candidates, &RESERVED_IN_ROOT);
-        let mut datasets: Vec<Dataset> = self.datasets.into_iter().map(|(_, dataset)| dataset).collect();
-        for (dataset, name) in datasets.iter_mut().zip(&names) {
-            dataset.name = DatasetName::assigned(name);
         }
-        datasets.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut left_out = self.left_out;
-        left_out.sort_by(|a, b| (&a.name, &a.uid).cmp(&(&b.name, &b.uid)));
-        Catalog::new(datasets, left_out, records, fetched)
     }
 }
 
@@ -85,7 +52,7 @@ pub(super) fn hidden(record: &DatasetRecord) -> Vec<HiddenFile> {
 }
 
 /// An item that can be ordered, with its names.
-struct Offered<'a> {
+pub(super) struct Offered<'a> {
     position: usize,
     id: &'a FileId,
     file: &'a PackagedFile,
@@ -93,7 +60,7 @@ struct Offered<'a> {
 }
 
 /// Tells the files that can be ordered from the others: the service wants an id, a path and a source (CLMS-API 2.2).
-fn sort_out(files: &[PackagedFile]) -> (Vec<Offered<'_>>, Vec<HiddenFile>) {
+pub(super) fn sort_out(files: &[PackagedFile]) -> (Vec<Offered<'_>>, Vec<HiddenFile>) {
     let mut offered: Vec<Offered<'_>> = Vec::new();
     let mut hidden = Vec::new();
     for (position, file) in files.iter().enumerate() {
@@ -139,7 +106,7 @@ fn drafts<'a>(offered: &[Offered<'a>], representation: Option<&str>) -> Vec<Draf
     let candidates: Vec<(String, &FileId)> = offered
         .iter()
         .map(|one| {
-            let name = names::safe_product(one.raw_name).unwrap_or_else(|| fallback(one.id.as_str()));
+            let name = names::safe_product(one.raw_name).unwrap_or_else(|| names::fallback(one.id.as_str()));
             (name, one.id)
         })
         .collect();
@@ -157,17 +124,12 @@ fn drafts<'a>(offered: &[Offered<'a>], representation: Option<&str>) -> Vec<Draf
         .collect()
 }
 
-/// The name of what has none.
-fn fallback(id: &str) -> String {
-    names::safe(id).unwrap_or_else(|| "unnamed".to_owned())
-}
-
 fn is_set(moment: Timestamp) -> bool {
     moment.to_zoned(jiff::tz::TimeZone::UTC).year() >= EARLIEST_YEAR
 }
 
 /// The first date of the record that is set, or [`NO_DATE`].
-fn publication(record: &DatasetRecord) -> Timestamp {
+pub(super) fn publication(record: &DatasetRecord) -> Timestamp {
     [record.published, record.created, record.modified]
         .into_iter()
         .flatten()
