@@ -41,6 +41,8 @@ def main() -> None:
     arguments.add_argument("--work", required=True, type=Path)
     arguments.add_argument("--rounds", default=5, type=int)
     chosen = arguments.parse_args()
+    # unmounts when somebody ends it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     chosen.program = chosen.program.resolve()
     chosen.work.mkdir(parents=True, exist_ok=True)
     chosen.work = chosen.work.resolve()
