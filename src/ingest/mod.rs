@@ -45,6 +45,8 @@ mod encode;
 mod error;
 mod geotags;
 mod grid;
+#[doc(hidden)]
+pub mod inner;
 mod job;
 mod lay_out;
 mod legend;
