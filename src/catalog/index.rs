@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::clms::{Client, DatasetRecord, DatasetUid, FileId};
+use crate::clms::{Client, Coverage, DatasetRecord, DatasetUid, FileId};
 
 use super::contents::hidden;
 use super::dataset::{Dataset, HiddenReason};
@@ -86,7 +86,8 @@ impl Catalog {
     }
 
     /// Fetches a new catalogue. What the service has withdrawn since `old` stays in it as long as `is_ready` finds it
-    /// in the cache; `may_hold` says of which datasets nothing can be there, so that their records stay packed.
+    /// in the cache; `may_hold` says of which datasets nothing can be there, so that their records stay packed. When the
+    /// service shows fewer datasets than it counts, nothing counts as withdrawn.
     ///
     /// # Errors
     /// The failures of [`Client::catalogue`] and of [`Catalog::from_records`].
@@ -97,10 +98,11 @@ impl Catalog {
         is_ready: impl Fn(Product<'_>) -> bool + Send + 'static,
     ) -> Result<Self, CatalogError> {
         let (sender, mut pages) = mpsc::channel::<Vec<DatasetRecord>>(2);
+        let before = Arc::clone(&old);
         // Compressing tens of MB takes a while.
         let gathering = tokio::task::spawn_blocking(move || {
             let mut gathering = Gathering::default();
-            let withdrawn = Withdrawn::new(&old, &may_hold, &is_ready);
+            let withdrawn = Withdrawn::new(&before, &may_hold, &is_ready);
             let mut seen = HashSet::new();
             while let Some(page) = pages.blocking_recv() {
                 for record in page {
@@ -108,15 +110,24 @@ impl Catalog {
                     gathering.add(&withdrawn.added_to(record))?;
                 }
             }
-            for record in withdrawn.missing_from(&seen) {
+            Ok::<_, CatalogError>((gathering, seen, may_hold, is_ready))
+        });
+        let searched = client.catalogue(sender).await;
+        let gathered = gathering.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        let coverage = searched?;
+        let (mut gathering, seen, may_hold, is_ready) = gathered?;
+        let finished = tokio::task::spawn_blocking(move || {
+            let withdrawn = Withdrawn::new(&old, &may_hold, &is_ready);
+            let kept = match coverage {
+                Coverage::Complete => withdrawn.missing_from(&seen),
+                Coverage::Partial => withdrawn.unseen(&seen),
+            };
+            for record in kept {
                 gathering.add(&record)?;
             }
             gathering.finish(Timestamp::now())
         });
-        let searched = client.catalogue(sender).await;
-        let built = gathering.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        searched?;
-        built
+        finished.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
     /// A catalogue without datasets, for a mount that has not reached the service yet.

@@ -80,19 +80,27 @@ impl<'a> Withdrawn<'a> {
             .collect()
     }
 
+    /// The old records of all datasets that are not among the `fresh` ones, as they were.
+    pub(super) fn unseen(&self, fresh: &HashSet<DatasetUid>) -> Vec<DatasetRecord> {
+        let unseen = self.old.datasets().iter().filter(|dataset| !fresh.contains(dataset.uid()));
+        unseen.filter_map(|dataset| DatasetRecord::from_json(self.whole_record(dataset)?).ok()).collect()
+    }
+
+    /// The old record of a dataset.
+    fn whole_record(&self, dataset: &Dataset) -> Option<Value> {
+        let text = self.old.metadata_document(dataset).and_then(|text| Ok(serde_json::from_slice(&text)?));
+        text.inspect_err(|error| {
+            tracing::warn!(dataset = %dataset.name(), %error, "what the service shows no more of it is not kept");
+        })
+        .ok()
+    }
+
     /// The old record of a dataset with these items only; `None` without any.
     fn record(&self, dataset: &Dataset, items: &[&FileId]) -> Option<Value> {
         if items.is_empty() {
             return None;
         }
-        let text = self.old.metadata_document(dataset).and_then(|text| Ok(serde_json::from_slice(&text)?));
-        let mut raw: Value = match text {
-            Ok(raw) => raw,
-            Err(error) => {
-                tracing::warn!(dataset = %dataset.name(), %error, "what the service has withdrawn of it is not kept");
-                return None;
-            }
-        };
+        let mut raw = self.whole_record(dataset)?;
         tracing::info!(dataset = %dataset.name(), products = items.len(), "withdrawn, kept while it is in the cache");
         list_mut(&mut raw).retain(|item| {
             item.get("@id").and_then(FileId::from_json).is_some_and(|id| items.contains(&&id))
@@ -101,21 +109,40 @@ impl<'a> Withdrawn<'a> {
     }
 }
 
-/// The list of items of a record; made when it is not there.
+/// The list of items of a record, in any of the shapes in which the service gives it; made when it is not there.
 fn list_mut(raw: &mut Value) -> &mut Vec<Value> {
     let files = &mut raw["downloadable_files"];
-    if !files.is_object() {
-        *files = json!({});
+    let list = if files.is_array() {
+        files
+    } else {
+        if !files.is_object() {
+            *files = json!({});
+        }
+        &mut files["items"]
+    };
+    if !list.is_array() {
+        let items = list.take();
+        *list = match items {
+            Value::Object(items) if items.values().all(Value::is_object) => {
+                items.into_iter().map(|(_, item)| item).collect()
+            }
+            single @ Value::Object(_) => json!([single]),
+            _ => json!([]),
+        };
     }
-    let items = &mut files["items"];
-    if !items.is_array() {
-        *items = json!([]);
-    }
-    items.as_array_mut().expect("just made an array")
+    list.as_array_mut().expect("just made an array")
 }
 
 /// The items that are objects, in their order: those that [`DatasetRecord::files`] speaks of.
 fn items_mut(raw: &mut Value) -> Option<impl Iterator<Item = &mut Map<String, Value>>> {
-    let items = raw.get_mut("downloadable_files")?.get_mut("items")?.as_array_mut()?;
-    Some(items.iter_mut().filter_map(Value::as_object_mut))
+    let files = raw.get_mut("downloadable_files")?;
+    let list = if files.is_array() { files } else { files.get_mut("items")? };
+    let is_single = list.as_object().is_some_and(|keyed| !keyed.values().all(Value::is_object));
+    let items: Vec<&mut Value> = match list {
+        single if is_single => vec![single],
+        Value::Array(items) => items.iter_mut().collect(),
+        Value::Object(items) => items.values_mut().collect(),
+        _ => return None,
+    };
+    Some(items.into_iter().filter_map(Value::as_object_mut))
 }

@@ -160,6 +160,42 @@ fn what_is_withdrawn_stays_while_it_is_ready() {
 }
 
 #[test]
+fn a_list_of_files_in_an_odd_shape_loses_nothing_to_what_is_withdrawn() {
+    for shape in [
+        |files: Vec<Value>| json!(files),
+        |files: Vec<Value>| json!({"items": {"0": files[0], "1": files[1]}}),
+        |files: Vec<Value>| json!({"items": files}),
+    ] {
+        let shaped = |files: [Value; 2]| {
+            let mut record = dataset("d", &[]);
+            record["downloadable_files"] = shape(files.to_vec());
+            record
+        };
+        let old = catalog(vec![shaped([file(1, "gone"), file(2, "stays")])]);
+        let withdrawn = super::remarks::Withdrawn::new(&old, &|_| true, &|_| true);
+        let now = records(vec![shaped([file(2, "stays"), file(3, "new")])]).remove(0);
+        let fresh = of_records(vec![withdrawn.added_to(now)]);
+        assert_eq!(names(fresh.dataset("d").unwrap()), ["gone", "new", "stays"]);
+        let marks = fresh.metadata_document(fresh.dataset("d").unwrap()).unwrap();
+        assert_eq!(String::from_utf8(marks).unwrap().matches("clmsfs:withdrawn").count(), 1);
+    }
+}
+
+#[test]
+fn what_a_partial_search_does_not_show_stays_as_it_was() {
+    let old =
+        catalog(vec![dataset("shown", &[file(1, "x")]), dataset("missed", &[file(2, "y"), file(3, "z")])]);
+    let withdrawn = super::remarks::Withdrawn::new(&old, &|_| true, &|_| false);
+    let now = records(vec![dataset("shown", &[file(1, "x")])]);
+    let seen = now.iter().map(|record| record.uid.clone()).collect();
+    assert!(withdrawn.missing_from(&seen).is_empty());
+    let fresh = of_records(now.into_iter().chain(withdrawn.unseen(&seen)).collect());
+    assert_eq!(names(fresh.dataset("missed").unwrap()), ["y", "z"]);
+    let record = fresh.metadata_document(fresh.dataset("missed").unwrap()).unwrap();
+    assert!(!String::from_utf8(record).unwrap().contains("clmsfs:withdrawn"));
+}
+
+#[test]
 fn datasets_keep_clear_of_the_roots_own_names() {
     let mut second = dataset("clc", &[file(2, "x")]);
     second["UID"] = json!("another");

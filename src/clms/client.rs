@@ -1,6 +1,5 @@
 //! The client: what can be asked of the service.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +8,9 @@ use jiff::SignedDuration;
 use reqwest::header::ACCEPT;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use super::address::ApiAddress;
 use super::clock::ServiceClock;
-use super::dataset::DatasetRecord;
 use super::error::ClmsError;
 use super::http::{Answer, Failure, Limits, Transport, authorise, bad_answer};
 use super::ids::{DatasetUid, FileId, TaskId};
@@ -22,12 +19,7 @@ use super::order::{OrderOutcome, order_body, order_outcome};
 use super::retry::RetryPolicy;
 use super::task::{Task, tasks_from_json};
 use super::token::TokenSource;
-use super::wire;
 
-/// Datasets per page: a page is a few MB and takes the service some seconds.
-const PAGE_SIZE: usize = 100;
-/// More pages than this is a loop (a million datasets).
-const MAX_PAGES: usize = 10_000;
 /// Redirects followed within the API.
 const MAX_REDIRECTS: usize = 5;
 /// Largest JSON answer that is read; a page of 100 full records is a few MB.
@@ -114,7 +106,7 @@ enum Replay {
     Never,
 }
 
-struct Call {
+pub(super) struct Call {
     method: Method,
     url: Url,
     body: Option<Value>,
@@ -161,82 +153,6 @@ impl Client {
     /// How far the service's clock is ahead of ours, once an answer has been seen.
     pub fn clock_offset(&self) -> Option<SignedDuration> {
         self.transport.clock.offset()
-    }
-
-    /// All datasets, without a token: sent to `pages` one page after another, because together their records take
-    /// gigabytes of memory when there are many. Ends early, without an error, when nobody takes them any more.
-    ///
-    /// A few broken items are left out with a warning; a search that ends before it is complete is an error,
-    /// so that a catalogue never shrinks by accident.
-    ///
-    /// # Errors
-    /// [`ClmsError::BadAnswer`] for an endless or incomplete search, or the failures of any request.
-    pub async fn catalogue(&self, pages: mpsc::Sender<Vec<DatasetRecord>>) -> Result<(), ClmsError> {
-        let size = PAGE_SIZE.to_string();
-        let mut url = self.api.service(
-            "@search",
-            &[("portal_type", "DataSet"), ("fullobjects", "1"), ("b_size", &size), ("b_start", "0")],
-        );
-        let mut seen_pages = HashSet::new();
-        let mut seen_datasets = HashSet::new();
-        let (mut items_seen, mut broken, mut repeated) = (0usize, 0usize, 0usize);
-        loop {
-            seen_pages.insert(url.clone());
-            let mut page = self.json(&self.get(url.clone(), false)).await?;
-            let items = match page.get_mut("items").map(Value::take) {
-                Some(Value::Array(items)) => items,
-                _ => return Err(bad_answer(&url, "its search result has no items".to_owned())),
-            };
-            let total = wire::whole_number(page.get("items_total"))
-                .map_or(items_seen + items.len(), |total| total as usize);
-            let had_items = !items.is_empty();
-            let mut records = Vec::with_capacity(items.len());
-            for item in items {
-                items_seen += 1;
-                match DatasetRecord::from_json(item) {
-                    Ok(record) if seen_datasets.insert(record.uid.clone()) => records.push(record),
-                    Ok(_) => repeated += 1,
-                    Err(reason) => {
-                        broken += 1;
-                        tracing::warn!(%reason, item = items_seen, "an item of the catalogue is no dataset; left out");
-                    }
-                }
-            }
-            if pages.send(records).await.is_err() {
-                return Ok(());
-            }
-            let next = page.get("batching").and_then(|batching| batching.get("next")).and_then(Value::as_str);
-            let incomplete = |why: &str| {
-                let what = format!("{why} after {items_seen} of {total} datasets");
-                Err(bad_answer(&url, what))
-            };
-            let Some(next) = next else {
-                if items_seen < total {
-                    return incomplete("its search ends");
-                }
-                break;
-            };
-            // Past the end the service may go on naming a next page for ever (CLMS-API 8.1).
-            if items_seen >= total {
-                break;
-            }
-            let Some(next) = self.api.next_page(next) else {
-                return incomplete("its search names a next page that is none");
-            };
-            if !had_items || seen_pages.contains(&next) || seen_pages.len() >= MAX_PAGES {
-                return incomplete("its search goes round in circles");
-            }
-            url = next;
-        }
-        if broken + repeated > 0 {
-            tracing::warn!(
-                broken,
-                repeated,
-                kept = seen_datasets.len(),
-                "the catalogue holds items that cannot be used"
-            );
-        }
-        Ok(())
     }
 
     /// Orders one pre-packaged file.
@@ -291,7 +207,7 @@ impl Client {
             return if said_so { Ok(None) } else { Err(answer.refusal()) };
         }
         let body = success(&answer)?;
-        Task::from_json(&body)
+        Task::read(&body, Some(self.api.url()))
             .map(Some)
             .ok_or_else(|| bad_answer(&answer.url, "its task is no object".to_owned()))
     }
@@ -304,7 +220,7 @@ impl Client {
         let url = self.api.service("@datarequest_search", &[]);
         let answer = self.call(&self.get(url, true)).await?;
         let body = success(&answer)?;
-        let (tasks, odd) = tasks_from_json(&body)
+        let (tasks, odd) = tasks_from_json(&body, Some(self.api.url()))
             .ok_or_else(|| bad_answer(&answer.url, "its list of tasks is no object".to_owned()))?;
         if odd > 0 {
             tracing::warn!(odd, kept = tasks.len(), "the history holds entries that are no tasks; left out");
@@ -351,7 +267,7 @@ impl Client {
         Limits { head: self.timeouts.head, body: self.timeouts.body }
     }
 
-    fn get(&self, url: Url, authorised: bool) -> Call {
+    pub(super) fn get(&self, url: Url, authorised: bool) -> Call {
         Call {
             method: Method::GET,
             url,
@@ -363,7 +279,7 @@ impl Client {
         }
     }
 
-    async fn json(&self, call: &Call) -> Result<Value, ClmsError> {
+    pub(super) async fn json(&self, call: &Call) -> Result<Value, ClmsError> {
         success(&self.call(call).await?)
     }
 
@@ -394,9 +310,10 @@ impl Client {
                     continue;
                 }
                 Ok(answer)
-                    if call.replay == Replay::Safe
+                    if !answer.status.is_success()
                         && answer.refusal().is_transient()
-                        && !answer.status.is_success() =>
+                        // whoever limits the rate has not looked at the request
+                        && (call.replay == Replay::Safe || answer.status.as_u16() == 429) =>
                 {
                     (answer.refusal(), answer.retry_after())
                 }

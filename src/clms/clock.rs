@@ -10,8 +10,10 @@ use reqwest::header::{AGE, DATE, HeaderMap, RETRY_AFTER};
 /// Tolerates a wrong day of the week, which old servers produce.
 const HTTP_DATE: DateTimeParser = DateTimeParser::new().relaxed_weekday(true);
 
-/// The longest wait that is believed: a service that asks for more is asked again after this.
+/// The longest wait: a service that asks for more is asked again after this.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// Who asks for more than a day means something else.
+const LONGEST_BELIEVED: Duration = Duration::from_secs(24 * 3600);
 
 /// Stands for "not measured".
 const UNKNOWN: i64 = i64::MIN;
@@ -54,17 +56,16 @@ impl ServiceClock {
 }
 
 /// `Retry-After` as a time to wait from `now` on: seconds or an HTTP date, at most [`LONGEST_WAIT`], so that nobody
-/// who adds it to a time needs to fear an overflow. A date in the past means zero.
+/// who adds it to a time needs to fear an overflow. A date in the past means zero; an absurd wish is none.
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // more digits than a number can hold mean a long time, too
-        text.parse().map_or(LONGEST_WAIT, Duration::from_secs)
+        Duration::from_secs(text.parse().ok()?)
     } else {
         let until = HTTP_DATE.parse_timestamp(text).ok()?;
         Duration::try_from(until.duration_since(now)).unwrap_or(Duration::ZERO)
     };
-    Some(wait.min(LONGEST_WAIT))
+    (wait <= LONGEST_BELIEVED).then(|| wait.min(LONGEST_WAIT))
 }
 
 #[cfg(test)]
@@ -99,18 +100,22 @@ mod tests {
         assert_eq!(wait("soon"), None);
         assert_eq!(wait("-3"), None);
     }
+
     #[test]
-    fn no_retry_after_is_longer_than_an_hour() {
+    fn a_retry_after_is_an_hour_at_most_and_an_absurd_one_is_none() {
         let now: Timestamp = "2026-11-22T09:00:00Z".parse().unwrap();
+        let wait = |text: &str| retry_after(&headers(&[(RETRY_AFTER, text)]), now);
+        for text in ["3601", "86400", "Mon, 23 Nov 2026 08:00:00 GMT"] {
+            assert_eq!(wait(text), Some(Duration::from_secs(3600)), "{text}");
+        }
         for text in [
-            "3601",
+            "1000000000",
             "9223372036854775807",
             "18446744073709551615",
             "99999999999999999999999999",
             "Thu, 31 Dec 9998 23:59:59 GMT",
         ] {
-            let wait = retry_after(&headers(&[(RETRY_AFTER, text)]), now);
-            assert_eq!(wait, Some(Duration::from_secs(3600)), "{text}");
+            assert_eq!(wait(text), None, "{text}");
         }
     }
 }

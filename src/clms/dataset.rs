@@ -110,7 +110,10 @@ impl DatasetRecord {
             published: wire::moment(fields.get("effective")),
             created: wire::moment(fields.get("created")),
             modified: wire::moment(fields.get("modified")),
-            boxes: wire::items(fields.get("geographicBoundingBox")).iter().filter_map(bounding_box).collect(),
+            boxes: wire::items(fields.get("geographicBoundingBox"))
+                .into_iter()
+                .filter_map(bounding_box)
+                .collect(),
             start: trimmed("temporalExtentStart"),
             end: trimmed("temporalExtentEnd"),
             period: trimmed("characteristics_temporal_extent"),
@@ -121,7 +124,10 @@ impl DatasetRecord {
             }),
             representation: trimmed("characteristics_spatial_representation_type"),
             access: trimmed("accessAndUseLimitationPublic_line"),
-            files: wire::items(fields.get("downloadable_files")).iter().filter_map(packaged_file).collect(),
+            files: wire::items(fields.get("downloadable_files"))
+                .into_iter()
+                .filter_map(packaged_file)
+                .collect(),
             raw,
         })
     }

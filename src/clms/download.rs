@@ -38,13 +38,16 @@ pub struct Download {
     pub total: Option<u64>,
     /// Can a broken download be resumed?
     pub ranges: Ranges,
-    /// The host's mark of this version of the file; a resumed download with another one must start again.
+    /// The host's mark of this version of the file. A hint only: hosts of several machines give several marks to one
+    /// file, so a resumed download is proven by the checksums of its package.
     pub etag: Option<String>,
     body: Body,
 }
 
 #[derive(Debug)]
 struct Body {
+    /// Read ahead, to be given out first.
+    first: Option<Bytes>,
     /// `None` once everything has come.
     response: Option<Response>,
     url: Url,
@@ -84,13 +87,17 @@ impl Download {
     {
         let response = Response::from(axum::http::Response::new(reqwest::Body::wrap_stream(stream)));
         let stall = Duration::from_secs(60);
-        let body = Body { response: Some(response), url: url.clone(), received: 0, expected: None, stall };
+        let url = url.clone();
+        let body = Body { first: None, response: Some(response), url, received: 0, expected: None, stall };
         Self { start, total, ranges: Ranges::Unknown, etag: None, body }
     }
 }
 
 impl Body {
     async fn next(&mut self) -> Result<Option<Bytes>, ClmsError> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
         let Some(response) = &mut self.response else { return Ok(None) };
         let broken_off = |reason: String| Err(unreachable(&self.url, reason));
         match tokio::time::timeout(self.stall, response.chunk()).await {
@@ -131,10 +138,10 @@ impl Client {
         loop {
             let (error, asked) = match self.begin(url, range_from).await {
                 Ok(download) => return Ok(download),
-                Err(ClmsError::RateLimited { retry_after }) => {
-                    (ClmsError::RateLimited { retry_after }, retry_after)
+                Err(error) => {
+                    let asked = error.retry_after();
+                    (error, asked)
                 }
-                Err(error) => (error, None),
             };
             let wait = self.retry.wait(attempt, asked, rand::random()).filter(|_| error.is_transient());
             let Some(wait) = wait else { return Err(error) };
@@ -149,10 +156,12 @@ impl Client {
         let part = ContentRange::read(response.headers());
         match (response.status().as_u16(), part) {
             (206, Some(ContentRange { start: Some(start), total })) if start == from => {
-                self.downloading(response, from, total, Ranges::Honoured)
+                self.downloading(response, from, total, Ranges::Honoured).await
             }
-            (206, _) => {
-                Err(bad_answer(url, "it sends another part of the file than was asked for".to_owned()))
+            // Another part than was asked for, or nobody knows which.
+            (206, _) if from > 0 => {
+                let response = self.ask(url, 0).await?;
+                self.whole(response, from).await
             }
             // Nothing after `from`: either everything is there already, or the file is another one.
             (416, Some(ContentRange { total: Some(total), .. })) if from > 0 && total == from => {
@@ -162,6 +171,7 @@ impl Client {
                     ranges: Ranges::Honoured,
                     etag: etag(response.headers()),
                     body: Body {
+                        first: None,
                         response: None,
                         url: url.clone(),
                         received: 0,
@@ -172,9 +182,9 @@ impl Client {
             }
             (416, _) if from > 0 => {
                 let response = self.ask(url, 0).await?;
-                self.whole(response, from)
+                self.whole(response, from).await
             }
-            _ => self.whole(response, from),
+            _ => self.whole(response, from).await,
         }
     }
 
@@ -195,13 +205,11 @@ impl Client {
     }
 
     /// The answer to a request for the whole file, or to a range that was ignored.
-    fn whole(&self, response: Response, asked_from: u64) -> Result<Download, ClmsError> {
+    async fn whole(&self, response: Response, asked_from: u64) -> Result<Download, ClmsError> {
         let status = response.status().as_u16();
         let lost = |reason: String| Err(ClmsError::LinkLost { reason });
+        let asked = || clock::retry_after(response.headers(), jiff::Timestamp::now());
         match status {
-            200 if is_html(response.headers(), b"") => {
-                lost(format!("{} answers with a web page", host(response.url())))
-            }
             200 => {
                 let accepts = response.headers().get("accept-ranges").and_then(|value| value.to_str().ok());
                 let ranges = match accepts {
@@ -211,13 +219,14 @@ impl Client {
                     None => Ranges::Unknown,
                 };
                 let total = content_length(response.headers());
-                self.downloading(response, 0, total, ranges)
+                self.downloading(response, 0, total, ranges).await
             }
             401 | 403 | 404 | 410 => lost(format!("{} answers with status {status}", host(response.url()))),
-            429 => Err(ClmsError::RateLimited {
-                retry_after: clock::retry_after(response.headers(), jiff::Timestamp::now()),
-            }),
-            500.. => Err(ClmsError::Server { status, msg: "the file host failed".to_owned() }),
+            429 => Err(ClmsError::RateLimited { retry_after: asked() }),
+            500.. => {
+                let msg = "the file host failed".to_owned();
+                Err(ClmsError::Server { status, msg, retry_after: asked() })
+            }
             400..500 => {
                 Err(ClmsError::Refused { status, msg: "the file host does not take the request".to_owned() })
             }
@@ -225,7 +234,7 @@ impl Client {
         }
     }
 
-    fn downloading(
+    async fn downloading(
         &self,
         response: Response,
         start: u64,
@@ -233,15 +242,23 @@ impl Client {
         ranges: Ranges,
     ) -> Result<Download, ClmsError> {
         let url = response.url().clone();
-        if is_html(response.headers(), b"") {
-            return Err(ClmsError::LinkLost { reason: format!("{} answers with a web page", host(&url)) });
-        }
+        let said_html = is_html(response.headers(), b"");
         let expected = match total {
             Some(total) => Some(total.saturating_sub(start)),
             None => content_length(response.headers()),
         };
         let etag = etag(response.headers());
-        let body = Body { response: Some(response), url, received: 0, expected, stall: self.timeouts.stall };
+        let stall = self.timeouts.stall;
+        let mut body = Body { first: None, response: Some(response), url, received: 0, expected, stall };
+        // Some hosts call every file a web page: the first bytes tell what it is.
+        if said_html {
+            let first = if start > 0 { None } else { body.next().await? };
+            if !first.as_ref().is_some_and(|bytes| bytes.starts_with(b"PK")) {
+                let reason = format!("{} answers with a web page", host(&body.url));
+                return Err(ClmsError::LinkLost { reason });
+            }
+            body.first = first;
+        }
         Ok(Download { start, total, ranges, etag, body })
     }
 }

@@ -59,6 +59,8 @@ pub enum ClmsError {
         status: u16,
         /// The service's words, or empty.
         msg: String,
+        /// How long it asks to wait, when it says so.
+        retry_after: Option<Duration>,
     },
     /// The service refused the request (4xx); repeating it will not help.
     #[error("the service refused the request with status {status}: {msg}")]
@@ -107,6 +109,14 @@ impl ClmsError {
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::RateLimited { .. } | Self::Server { .. })
     }
+
+    /// How long the service asks to be left in peace, when it says so.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } | Self::Server { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -119,7 +129,7 @@ mod tests {
         let host = "h".to_owned();
         assert!(ClmsError::Unreachable { host: host.clone(), reason: String::new() }.is_transient());
         assert!(ClmsError::RateLimited { retry_after: None }.is_transient());
-        assert!(ClmsError::Server { status: 503, msg: String::new() }.is_transient());
+        assert!(ClmsError::Server { status: 503, msg: String::new(), retry_after: None }.is_transient());
         assert!(!ClmsError::UnknownOutcome { reason: String::new(), answered: false }.is_transient());
         assert!(!ClmsError::LinkLost { reason: String::new() }.is_transient());
         assert!(!ClmsError::Refused { status: 400, msg: String::new() }.is_transient());

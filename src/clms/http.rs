@@ -10,6 +10,7 @@ use reqwest::{Request, Response, StatusCode, Url};
 use serde_json::Value;
 
 use super::clock::{self, ServiceClock};
+use super::coding::{Coding, gunzip};
 use super::error::ClmsError;
 
 /// Longest piece of the service's words that goes into a message.
@@ -84,7 +85,14 @@ impl Transport {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(body.into())
+        match Coding::of(response.headers()) {
+            Coding::Plain => Ok(body.into()),
+            Coding::Gzip => match gunzip(&body, self.body_limit) {
+                Ok(body) => Ok(body.into()),
+                Err(what) => Err(bad_answer(&url, what)),
+            },
+            Coding::Unknown => Err(bad_answer(&url, "it is compressed in an unknown way".to_owned())),
+        }
     }
 }
 
@@ -150,15 +158,20 @@ pub(super) fn is_html(headers: &HeaderMap, body: &[u8]) -> bool {
 }
 
 impl Answer {
+    /// The body without the byte order mark that some proxies and editors put before it.
+    fn text(&self) -> &[u8] {
+        self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body)
+    }
+
     /// The body as JSON.
     ///
     /// # Errors
     /// [`ClmsError::BadAnswer`] for HTML, broken or cut JSON.
     pub(super) fn json(&self) -> Result<Value, ClmsError> {
-        serde_json::from_slice(&self.body).map_err(|error| {
+        serde_json::from_slice(self.text()).map_err(|error| {
             let what = if self.body.is_empty() {
                 "it is empty".to_owned()
-            } else if is_html(&self.headers, &self.body) {
+            } else if is_html(&self.headers, self.text()) {
                 "it is a web page (HTML) in place of JSON".to_owned()
             } else if error.is_eof() {
                 "its JSON breaks off".to_owned()
@@ -171,7 +184,7 @@ impl Answer {
 
     /// The service's words about a failure: `msg`, `message` or `error_description` (CLMS-API 1.3, 3).
     pub(super) fn message(&self) -> String {
-        let said = serde_json::from_slice::<Value>(&self.body).ok().and_then(|body| {
+        let said = serde_json::from_slice::<Value>(self.text()).ok().and_then(|body| {
             ["msg", "message", "error_description", "error"]
                 .iter()
                 .find_map(|key| body.get(*key)?.as_str().map(str::to_owned))
@@ -201,7 +214,7 @@ impl Answer {
         match status {
             401 => ClmsError::CredentialsRefused { reason: self.message() },
             429 => ClmsError::RateLimited { retry_after: self.retry_after() },
-            500.. => ClmsError::Server { status, msg: self.message() },
+            500.. => ClmsError::Server { status, msg: self.message(), retry_after: self.retry_after() },
             400..500 => ClmsError::Refused { status, msg: self.message() },
             _ => match self.redirect() {
                 Some(to) => {

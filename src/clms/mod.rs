@@ -9,8 +9,10 @@
 //! never repeated here.
 
 mod address;
+mod catalogue;
 mod client;
 mod clock;
+mod coding;
 mod dataset;
 mod download;
 mod error;
@@ -25,6 +27,7 @@ mod token;
 mod wire;
 
 pub use address::ApiAddress;
+pub use catalogue::Coverage;
 pub use client::{Client, ClientOptions, Timeouts};
 pub use dataset::{BadRecord, BoundingBox, DatasetRecord, PackagedFile};
 pub use download::{Download, Ranges};

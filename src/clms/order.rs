@@ -38,10 +38,11 @@ pub(super) fn order_outcome(status: u16, body: &Value) -> Option<OrderOutcome> {
     match status {
         200..=299 => {
             let first = |key: &str| {
-                body.get(key)?
-                    .as_array()?
-                    .iter()
-                    .find_map(|entry| entry.get("TaskID").and_then(TaskId::from_json))
+                let entries = match body.get(key)? {
+                    Value::Array(entries) => entries.iter().collect(),
+                    single => vec![single],
+                };
+                entries.into_iter().find_map(|entry| TaskId::from_json(entry.get("TaskID").unwrap_or(entry)))
             };
             // Without the key the answer is not the service's: the order's fate is open.
             body.get("TaskIds")?;
@@ -85,6 +86,8 @@ mod tests {
                 Some(OrderOutcome::Accepted(id("14909741217"))),
             ),
             (201, json!({"TaskIds": [{"TaskID": 7}]}), Some(OrderOutcome::Accepted(id("7")))),
+            (201, json!({"TaskIds": ["8"], "ErrorTaskIds": null}), Some(OrderOutcome::Accepted(id("8")))),
+            (201, json!({"TaskIds": {"TaskID": "6"}}), Some(OrderOutcome::Accepted(id("6")))),
             (201, json!({"TaskIds": [], "ErrorTaskIds": []}), Some(OrderOutcome::AcceptedWithoutId)),
             (
                 201,

@@ -104,8 +104,13 @@ pub struct Task {
 }
 
 impl Task {
-    /// Reads a task; `None` only when the value is no object. Odd fields become `None`.
+    /// Reads a task whose links are whole; `None` only when the value is no object. Odd fields become `None`.
     pub fn from_json(value: &Value) -> Option<Self> {
+        Self::read(value, None)
+    }
+
+    /// [`Task::from_json`]; links without a host are links at `base`.
+    pub(super) fn read(value: &Value, base: Option<&Url>) -> Option<Self> {
         let fields = value.as_object()?;
         let datasets = match fields.get("Datasets") {
             Some(Value::Array(list)) => list.iter().filter_map(task_dataset).collect(),
@@ -116,10 +121,8 @@ impl Task {
         Some(Self {
             status: TaskStatus::parse(&wire::text(fields.get("Status")).unwrap_or_default()),
             datasets,
-            download_urls: wire::texts(fields.get("DownloadURL"))
-                .iter()
-                .filter_map(|text| Url::parse(text).ok())
-                .filter(|url| matches!(url.scheme(), "http" | "https"))
+            download_urls: texts_inside(fields.get("DownloadURL"))
+                .filter_map(|text| link(text.trim(), base))
                 .collect(),
             file_size: wire::whole_number(fields.get("FileSize")),
             registered: wire::moment(fields.get("RegistrationDateTime")),
@@ -151,6 +154,25 @@ impl Task {
     }
 }
 
+/// The texts of a field that is one text, a list of texts, or an object around one.
+fn texts_inside(value: Option<&Value>) -> impl Iterator<Item = &str> {
+    let texts: Vec<&Value> = match value {
+        Some(Value::Array(list)) => list.iter().collect(),
+        Some(Value::Object(fields)) => fields.values().collect(),
+        other => other.into_iter().collect(),
+    };
+    texts.into_iter().filter_map(Value::as_str)
+}
+
+/// A link of the service, `None` when it is none.
+fn link(text: &str, base: Option<&Url>) -> Option<Url> {
+    let url = match base {
+        Some(base) if text.starts_with('/') => base.join(text),
+        _ => Url::parse(text),
+    };
+    url.ok().filter(|url| matches!(url.scheme(), "http" | "https"))
+}
+
 fn task_dataset(value: &Value) -> Option<TaskDataset> {
     let fields = value.as_object()?;
     Some(TaskDataset {
@@ -160,15 +182,19 @@ fn task_dataset(value: &Value) -> Option<TaskDataset> {
     })
 }
 
-/// The tasks of `@datarequest_search`: an object keyed by task id. Entries that are no tasks are left out and counted.
-pub(super) fn tasks_from_json(value: &Value) -> Option<(Vec<(TaskId, Task)>, usize)> {
-    // Plone's JSON of an empty mapping is `{}`; an empty list has the same meaning.
-    if value.as_array().is_some_and(Vec::is_empty) {
-        return Some((Vec::new(), 0));
+/// The tasks of `@datarequest_search`: an object keyed by task id, or a list of tasks that name their ids. Entries that
+/// are no tasks are left out and counted.
+pub(super) fn tasks_from_json(value: &Value, base: Option<&Url>) -> Option<(Vec<(TaskId, Task)>, usize)> {
+    if let Some(list) = value.as_array() {
+        let named = |task: &Value| Some((TaskId::from_json(task.get("TaskID")?)?, Task::read(task, base)?));
+        let tasks: Vec<_> = list.iter().filter_map(named).collect();
+        // A list of strangers is no history: who takes it for an empty one orders again.
+        let odd = list.len() - tasks.len();
+        return (odd == 0 || !tasks.is_empty()).then_some((tasks, odd));
     }
     let entries = value.as_object()?;
     let tasks: Vec<_> =
-        entries.iter().filter_map(|(id, task)| Some((TaskId::parse(id)?, Task::from_json(task)?))).collect();
+        entries.iter().filter_map(|(id, task)| Some((TaskId::parse(id)?, Task::read(task, base)?))).collect();
     let odd = entries.len() - tasks.len();
     Some((tasks, odd))
 }
@@ -187,7 +213,7 @@ mod tests {
             if let Some(task) = Task::from_json(&value) {
                 task.outcome();
             }
-            tasks_from_json(&value);
+            tasks_from_json(&value, None);
         }
     }
 
@@ -218,6 +244,39 @@ mod tests {
             let task = task(json!({"Status": "Finished_ok", "DownloadURL": link}));
             assert_eq!(task.outcome(), TaskOutcome::FinishedWithoutLink);
         }
+    }
+
+    #[test]
+    fn links_without_a_host_are_links_of_the_service() {
+        let base = Url::parse("https://land.copernicus.eu/api").unwrap();
+        let first = |link: Value| {
+            let task =
+                Task::read(&json!({"Status": "Finished_ok", "DownloadURL": link}), Some(&base)).unwrap();
+            task.download_urls.first().map(Url::to_string)
+        };
+        for (link, whole) in [
+            (json!("/results/1.zip"), Some("https://land.copernicus.eu/results/1.zip")),
+            (json!("//fme.example/results/1.zip"), Some("https://fme.example/results/1.zip")),
+            (json!({"title": "package", "href": "https://h/1.zip"}), Some("https://h/1.zip")),
+            (json!(" https://h/a b/ü.zip\n"), Some("https://h/a%20b/%C3%BC.zip")),
+            (json!("pending"), None),
+            (json!("file:///etc/passwd"), None),
+        ] {
+            assert_eq!(first(link.clone()).as_deref(), whole, "{link}");
+        }
+    }
+
+    #[test]
+    fn a_history_comes_as_an_object_or_as_a_list() {
+        let ids = |value: Value| {
+            let (tasks, odd) = tasks_from_json(&value, None)?;
+            Some((tasks.into_iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>(), odd))
+        };
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(ids(json!({"1": {}, "": {}, "2": null})), Some((names(&["1"]), 2)));
+        assert_eq!(ids(json!([{"TaskID": 1}, {"TaskID": "2"}, {}])), Some((names(&["1", "2"]), 1)));
+        assert_eq!((ids(json!([])), ids(json!({}))), (Some((vec![], 0)), Some((vec![], 0))));
+        assert_eq!((ids(json!([{}])), ids(json!("x"))), (None, None));
     }
 
     #[test]

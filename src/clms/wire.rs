@@ -64,14 +64,18 @@ pub(super) fn number(value: Option<&Value>) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
-/// The `items` of a "mixed field" (`{"items": [...]}`), or of a bare list.
-pub(super) fn items(value: Option<&Value>) -> &[Value] {
-    match value {
-        Some(Value::Array(list)) => list,
-        Some(Value::Object(object)) => {
-            object.get("items").and_then(Value::as_array).map_or(&[], Vec::as_slice)
-        }
-        _ => &[],
+/// The `items` of a "mixed field" (`{"items": [...]}`), or of a bare list; a list whose positions have become keys
+/// (`{"items": {"0": …}}`) counts as one, and so does an item without a list around it.
+pub(super) fn items(value: Option<&Value>) -> Vec<&Value> {
+    let list = match value {
+        Some(Value::Object(field)) => field.get("items"),
+        bare => bare,
+    };
+    match list {
+        Some(Value::Array(list)) => list.iter().collect(),
+        Some(Value::Object(keyed)) if keyed.values().all(Value::is_object) => keyed.values().collect(),
+        Some(single @ Value::Object(_)) => vec![single],
+        _ => Vec::new(),
     }
 }
 
@@ -184,6 +188,21 @@ pub(super) mod tests {
         assert_eq!(number(Some(&json!("-31.5"))), Some(-31.5));
         assert_eq!(number(Some(&json!("nan"))), None);
         assert_eq!(number(Some(&json!(""))), None);
+    }
+
+    #[test]
+    fn lists_are_found_in_every_shape() {
+        let (one, two) = (json!({"@id": "1"}), json!({"@id": "2"}));
+        for list in [json!([one, two]), json!({"items": [one, two]}), json!({"items": {"0": one, "1": two}})]
+        {
+            assert_eq!(items(Some(&list)), [&one, &two], "{list}");
+        }
+        assert_eq!(items(Some(&json!({"items": one}))), [&one]);
+        for none in
+            [json!(null), json!(""), json!({"items": null}), json!({"items": {}}), json!({"schema": {}})]
+        {
+            assert!(items(Some(&none)).is_empty(), "{none}");
+        }
     }
 
     #[test]

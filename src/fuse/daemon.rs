@@ -38,8 +38,10 @@ const DISPATCHERS: usize = 4;
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Longest wait for the first catalogue before mounting without one.
 const FIRST_CATALOG: Duration = Duration::from_secs(60);
-/// First pause after a failed refresh of the catalogue; doubles up to the catalogue's time to live.
+/// First pause after a failed refresh of the catalogue; doubles with each further one.
 const REFRESH_PAUSE: Duration = Duration::from_secs(5);
+/// Longest pause after such failures, so that a mount without a catalogue has one soon after the service is back.
+const LONGEST_REFRESH_PAUSE: Duration = Duration::from_secs(600);
 /// How often last uses are written to the ledger.
 const SAVE_USES: Duration = Duration::from_secs(60);
 
@@ -366,7 +368,7 @@ async fn refresh_catalog(
             Err(error) => {
                 tracing::warn!(%error, "the catalogue is not refreshed; the old one stays");
                 pause = after_failure.min(ttl);
-                after_failure = after_failure.saturating_mul(2);
+                after_failure = after_failure.saturating_mul(2).min(LONGEST_REFRESH_PAUSE);
             }
         }
     }

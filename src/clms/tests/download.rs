@@ -98,17 +98,36 @@ async fn a_host_that_ignores_ranges_starts_from_zero() {
 }
 
 #[tokio::test]
-async fn another_part_than_asked_for_is_refused() {
+async fn another_part_than_asked_for_is_not_taken_but_the_whole_file_is() {
+    for stated in [Some("bytes 0-3/23"), None] {
+        let server = Server::start(move |_, seen| {
+            if seen.header("range").is_none() {
+                return file();
+            }
+            let mut part = Response::builder().status(206);
+            if let Some(stated) = stated {
+                part = part.header("content-range", stated);
+            }
+            part.body(Body::from(&FILE[..4])).unwrap()
+        })
+        .await;
+        let download = server.client(None).download(&server.url("/1.zip"), 5).await.unwrap();
+        assert_eq!((download.start, download.ranges), (0, Ranges::Ignored));
+        assert_eq!(collect(download).await.unwrap(), FILE);
+    }
+}
+
+#[tokio::test]
+async fn a_zip_that_its_host_calls_a_web_page_is_a_zip() {
     let server = Server::start(|_, _| {
-        Response::builder()
-            .status(206)
-            .header("content-range", "bytes 0-3/23")
-            .body(Body::from(&FILE[..4]))
-            .unwrap()
+        let mut response = file();
+        response.headers_mut().insert("content-type", "text/html".parse().unwrap());
+        response
     })
     .await;
-    let error = server.client(None).download(&server.url("/1.zip"), 5).await.unwrap_err();
-    assert!(matches!(error, ClmsError::BadAnswer { .. }), "{error}");
+    let download = server.client(None).download(&server.url("/1.zip"), 0).await.unwrap();
+    assert_eq!(download.total, Some(FILE.len() as u64));
+    assert_eq!(collect(download).await.unwrap(), FILE);
 }
 
 #[tokio::test]

@@ -96,7 +96,7 @@ async fn refusals_of_an_order_keep_the_services_words() {
     let server = queue(|_, _| answer(429, &json!({}))).await;
     let error = server.client_with_key().order(&dataset, &file).await.unwrap_err();
     assert_eq!(error, ClmsError::RateLimited { retry_after: None });
-    assert_eq!(server.count("@datarequest_post"), 1);
+    assert_eq!(server.count("@datarequest_post"), 3, "who limits the rate has not looked at the order");
 
     let server = queue(|_, _| redirect("/api/elsewhere")).await;
     let error = server.client_with_key().order(&dataset, &file).await.unwrap_err();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use tokio::sync::mpsc;
 
-use crate::clms::{ClmsError, DatasetRecord};
+use crate::clms::{ClmsError, Coverage, DatasetRecord};
 
 fn dataset(number: usize) -> Value {
     json!({"UID": format!("uid{number}"), "id": format!("dataset-{number}"), "title": format!("Dataset {number}")})
@@ -34,6 +34,10 @@ async fn crawl(server: &Server) -> Result<Vec<DatasetRecord>, ClmsError> {
 }
 
 async fn all(client: &Client) -> Result<Vec<DatasetRecord>, ClmsError> {
+    covered(client).await.map(|(records, _)| records)
+}
+
+async fn covered(client: &Client) -> Result<(Vec<DatasetRecord>, Coverage), ClmsError> {
     let (sender, mut pages) = mpsc::channel(1);
     let mut records = Vec::new();
     let gather = async {
@@ -42,7 +46,7 @@ async fn all(client: &Client) -> Result<Vec<DatasetRecord>, ClmsError> {
         }
     };
     let (searched, ()) = tokio::join!(client.catalogue(sender), gather);
-    searched.map(|()| records)
+    searched.map(|coverage| (records, coverage))
 }
 
 #[tokio::test]
@@ -70,6 +74,17 @@ async fn a_search_without_batching_is_one_page() {
     assert_eq!(server.seen().len(), 1);
 }
 
+/// Numbers of the datasets that came, and whether they are all.
+async fn numbers(server: &Server) -> (Vec<usize>, Coverage) {
+    let (records, coverage) = covered(&server.client(None)).await.unwrap();
+    let mut numbers: Vec<usize> = records
+        .iter()
+        .map(|record| record.short_name.trim_start_matches("dataset-").parse().unwrap())
+        .collect();
+    numbers.sort_unstable();
+    (numbers, coverage)
+}
+
 #[tokio::test]
 async fn endless_searches_end() {
     // Names itself as the next page.
@@ -80,24 +95,121 @@ async fn endless_searches_end() {
         )
     })
     .await;
+    // Breaks off.
+    let short = Server::start(|_, _| answer(200, &json!({"items": [dataset(1)], "items_total": 9}))).await;
+    for server in [&itself, &short] {
+        assert_eq!(numbers(server).await, (vec![1], Coverage::Partial));
+        assert!(server.seen().len() <= 6, "two rounds of three pages");
+    }
     // Always a new next page, never an item (`b_size=0` of the real service).
     let never = Server::start(|number, _| {
         answer(200, &json!({"items": [], "items_total": 9, "batching": {"next": format!("/@search?b_start={number}1")}}))
     })
     .await;
-    // Breaks off.
-    let short = Server::start(|_, _| answer(200, &json!({"items": [dataset(1)], "items_total": 9}))).await;
-    for server in [&itself, &never, &short] {
-        let error = crawl(server).await.unwrap_err();
-        assert!(matches!(error, ClmsError::BadAnswer { .. }), "{error}");
-        assert!(server.seen().len() <= 2);
-    }
+    let error = crawl(&never).await.unwrap_err();
+    assert!(matches!(error, ClmsError::BadAnswer { .. }), "{error}");
+    assert_eq!(never.seen().len(), 1);
     // Goes on naming a next page after the last item.
     let beyond = Server::start(|number, _| {
         answer(200, &json!({"items": [dataset(1)], "items_total": 1, "batching": {"next": format!("/@search?b_start={number}1")}}))
     })
     .await;
-    assert_eq!(crawl(&beyond).await.unwrap().len(), 1);
+    assert_eq!(numbers(&beyond).await, (vec![1], Coverage::Complete));
+}
+
+#[tokio::test]
+async fn pages_are_found_without_links_and_without_a_right_count() {
+    type Change = fn(&mut Value);
+    let changes: [(&str, Change); 10] = [
+        ("no batching", |page| _ = page.as_object_mut().unwrap().remove("batching")),
+        ("count too small", |page| page["items_total"] = json!(1)),
+        ("count zero", |page| page["items_total"] = json!(0)),
+        ("no count", |page| page["items_total"] = json!(null)),
+        ("count as text", |page| page["items_total"] = json!("250")),
+        ("a link of a query only", |page| {
+            if page["batching"].is_object() {
+                page["batching"]["next"] = json!("?b_start=200");
+            }
+        }),
+        ("a link in an object", |page| {
+            if let Some(next) = page.pointer("/batching/next").cloned() {
+                page["batching"]["next"] = json!({"@id": next});
+            }
+        }),
+        ("a link to the first page", |page| {
+            if page["batching"].is_object() {
+                page["batching"]["next"] =
+                    json!("/@search?portal_type=DataSet&fullobjects=1&b_size=100&b_start=0");
+            }
+        }),
+        ("a link to a page that was seen under another address", |page| {
+            if page["batching"].is_object() {
+                page["batching"]["next"] = json!("/@search?b_start=0&portal_type=DataSet");
+            }
+        }),
+        ("an object of items", |page| {
+            let items = page["items"].as_array().unwrap().iter().enumerate();
+            page["items"] = items.map(|(number, item)| (number.to_string(), item.clone())).collect();
+        }),
+    ];
+    for (what, change) in changes {
+        let server = Server::start(move |_, seen| {
+            let mut page = page(seen, 250, 100, "/");
+            change(&mut page);
+            answer(200, &page)
+        })
+        .await;
+        assert_eq!(numbers(&server).await, ((0..250).collect(), Coverage::Complete), "{what}");
+        assert!(server.seen().len() <= 5, "{what}: {} requests", server.seen().len());
+    }
+    // Smaller pages than were asked for, without links.
+    let server = Server::start(|_, seen| {
+        let mut page = page(seen, 60, 25, "/");
+        page["batching"] = json!(null);
+        answer(200, &page)
+    })
+    .await;
+    assert_eq!(numbers(&server).await, ((0..60).collect(), Coverage::Complete));
+    // A bare list.
+    let server = Server::start(|_, _| answer(200, &json!([dataset(0), dataset(1)]))).await;
+    assert_eq!(numbers(&server).await, ((0..2).collect(), Coverage::Complete));
+}
+
+#[tokio::test]
+async fn a_count_that_is_too_large_is_told_and_costs_two_rounds() {
+    let server = Server::start(|_, seen| {
+        let mut page = page(seen, 25, 10, "/");
+        page["items_total"] = json!(40);
+        answer(200, &page)
+    })
+    .await;
+    assert_eq!(numbers(&server).await, ((0..25).collect(), Coverage::Partial));
+    assert_eq!(server.seen().len(), 8);
+}
+
+#[tokio::test]
+async fn datasets_that_moved_between_pages_are_found_in_another_round() {
+    // In the first round the second page begins too early: it repeats three and the last three are missed.
+    let server = Server::start(|number, seen| {
+        let mut page = page(seen, 20, 10, "/");
+        if number == 1 {
+            page["items"] = (7..17).map(dataset).collect();
+        }
+        answer(200, &page)
+    })
+    .await;
+    assert_eq!(numbers(&server).await, ((0..20).collect(), Coverage::Complete));
+    // It loses some.
+    let server = Server::start(|number, seen| {
+        let mut page = page(seen, 20, 10, "/");
+        if number == 0 {
+            page["items"] = (3..10).map(dataset).collect();
+        }
+        answer(200, &page)
+    })
+    .await;
+    assert_eq!(numbers(&server).await, ((0..20).collect(), Coverage::Complete));
+    assert!(server.seen().len() <= 7);
 }
 
 #[tokio::test]
@@ -107,8 +219,24 @@ async fn broken_and_repeated_items_are_left_out() {
         answer(200, &json!({"items": items, "items_total": 6}))
     })
     .await;
-    let names: Vec<_> = crawl(&server).await.unwrap().into_iter().map(|record| record.short_name).collect();
-    assert_eq!(names, ["dataset-1", "dataset-2"]);
+    assert_eq!(numbers(&server).await, (vec![1, 2], Coverage::Complete));
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_blanks_and_gzip_are_no_obstacle() {
+    for (mark, wrapped) in [(&b"\xef\xbb\xbf"[..], false), (b"\r\n \n", false), (b"\xef\xbb\xbf\n", true)] {
+        let server = Server::start(move |_, seen| {
+            let text = [mark, page(seen, 3, 10, "/").to_string().as_bytes(), b"\n\n"].concat();
+            if !wrapped {
+                return Response::new(Body::from(text));
+            }
+            let mut response = Response::new(Body::from(crate::clms::coding::tests::gzip(&text)));
+            response.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+            response
+        })
+        .await;
+        assert_eq!(crawl(&server).await.unwrap().len(), 3, "{mark:?}, wrapped: {wrapped}");
+    }
 }
 
 #[tokio::test]

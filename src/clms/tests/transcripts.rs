@@ -74,7 +74,7 @@ fn read(exchanges: &[Exchange]) -> Counts {
                 counts.tasks += 1;
             }
             ("GET", "@datarequest_search", 200) => {
-                let (tasks, odd) = tasks_from_json(&body).unwrap();
+                let (tasks, odd) = tasks_from_json(&body, None).unwrap();
                 assert_eq!(odd, 0, "{}", exchange.label);
                 for (_, task) in tasks {
                     counts.tasks += 1;

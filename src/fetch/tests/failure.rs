@@ -203,7 +203,7 @@ async fn a_service_that_is_away_while_polling_does_not_end_the_wait() {
     let house = House::new();
     let mut life = vec![Stage::Queued];
     life.extend(vec![Stage::Fails(unreachable()); 40]);
-    life.push(Stage::Fails(ClmsError::Server { status: 503, msg: String::new() }));
+    life.push(Stage::Fails(ClmsError::Server { status: 503, msg: String::new(), retry_after: None }));
     life.push(Stage::Fails(ClmsError::RateLimited { retry_after: Some(Duration::from_secs(600)) }));
     life.push(Stage::Done);
     house.service.world().lives = [life].into();

@@ -13,7 +13,7 @@ fn any_error() -> impl Strategy<Value = ClmsError> {
         Just(unreachable()),
         Just(nonsense()),
         Just(ClmsError::RateLimited { retry_after: None }),
-        Just(ClmsError::Server { status: 503, msg: String::new() }),
+        Just(ClmsError::Server { status: 503, msg: String::new(), retry_after: None }),
         Just(ClmsError::Refused { status: 400, msg: String::new() }),
         Just(ClmsError::NoCredentials),
     ]
