@@ -41,7 +41,8 @@ pub fn choose(tasks: &[(TaskId, Task)], wanted: &Wanted<'_>) -> Option<TaskId> {
     };
     let finished = ours()
         .filter(|(_, task)| matches!(task.outcome(), TaskOutcome::Finished { .. }))
-        .filter_map(|(id, task)| Some((task.finalized?, id)))
+        // the link is younger than the order: where only its date is known, it counts
+        .filter_map(|(id, task)| Some((task.finalized.or(task.registered)?, id)))
         .filter(|(finalized, _)| age(*finalized, wanted.now) <= wanted.link_trust)
         .max();
     if let Some((_, id)) = finished {
@@ -143,6 +144,18 @@ mod tests {
                 "FinalizationDateTime": "2026-11-22T11:00:00+00:00"}),
         );
         assert_eq!(chosen(&[(id, task)], &[]).as_deref(), Some("9"));
+    }
+
+    #[test]
+    fn a_finished_task_without_its_end_is_as_old_as_its_order() {
+        let (id, task) = task("9", json!({"Status": "Finished_ok", "DownloadURL": "http://127.0.0.1/1.zip"}));
+        assert_eq!(chosen(&[(id, task)], &[]).as_deref(), Some("9"));
+        let (id, task) = self::task(
+            "9",
+            json!({"Status": "Finished_ok", "DownloadURL": "http://127.0.0.1/1.zip",
+                "RegistrationDateTime": "2026-11-20T09:00:00", "FinalizationDateTime": null}),
+        );
+        assert_eq!(chosen(&[(id, task)], &[]), None);
     }
 
     #[test]
