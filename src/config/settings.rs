@@ -101,7 +101,7 @@ impl Settings {
             // The service promises 72 h; a link is asked for anew long before that.
             link_trust: Span::seconds(24 * 3600),
             poll_min: Span::from_millis(500),
-            poll_max: Span::seconds(60),
+            poll_max: Span::seconds(75),
             download_stall: Span::seconds(60),
             max_package_size: Some(ByteSize(100_000_000_000)),
             ingest_memory: ByteSize(512_000_000),

@@ -1,8 +1,11 @@
-//! Brings a package to `staging/<key>/package.zip`: resumes a `.part`, retries within bounds, checks the length.
+//! Brings a package to `staging/<key>/package.zip`: resumes a `.part`, retries within bounds, checks the length, and takes
+//! off the gzip that some hosts wrap around it.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use flate2::write::MultiGzDecoder;
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Url;
@@ -17,12 +20,16 @@ use super::service::Service;
 const ATTEMPTS: u32 = 5;
 /// First pause between attempts; doubles each time.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Room asked for at once where nobody says how much will come.
+const STEP: u64 = 16 << 20;
 
 /// Files of one download.
 #[derive(Debug, Clone)]
 pub struct PackageFiles {
     /// What has arrived so far.
     pub part: PathBuf,
+    /// A package while gzip is taken off it.
+    unwrapped: PathBuf,
     /// The complete package.
     pub package: PathBuf,
 }
@@ -30,7 +37,11 @@ pub struct PackageFiles {
 impl PackageFiles {
     /// The files in a fetch's staging directory.
     pub fn below(staging: &Path) -> Self {
-        Self { part: staging.join("package.part"), package: staging.join("package.zip") }
+        Self {
+            part: staging.join("package.part"),
+            unwrapped: staging.join("package.unwrapped"),
+            package: staging.join("package.zip"),
+        }
     }
 }
 
@@ -44,15 +55,16 @@ enum Broken {
     Final(Failure),
 }
 
-/// Downloads `link`; tells bytes done and in all as they come, and asks `room` before the package may grow to a size.
+/// Downloads `link`; tells bytes done and in all as they come, and asks `room` before the package may grow to a size,
+/// together with the size that the host states.
 ///
-/// Dropping the future leaves the `.part` for the next attempt.
+/// Dropping the future leaves the `.part` for the next attempt, and so does a lost link: the service may name it again.
 pub async fn download(
     service: &dyn Service,
     link: &Url,
     files: &PackageFiles,
     mut on_progress: impl FnMut(u64, Option<u64>) + Send,
-    mut room: impl FnMut(u64) -> Result<(), Failure> + Send,
+    mut room: impl FnMut(u64, Option<u64>) -> Result<(), Failure> + Send,
 ) -> Event {
     let mut fruitless = 0;
     // a host without ranges starts over each time: only going further than ever before is progress
@@ -64,11 +76,7 @@ pub async fn download(
             Err(broken) => broken,
         };
         match broken {
-            Broken::Lost(what) => {
-                // whatever arrived belongs to a link that is gone
-                let _ = tokio::fs::remove_file(&files.part).await;
-                return Event::LinkLost(what);
-            }
+            Broken::Lost(what) => return Event::LinkLost(what),
             Broken::Final(failure) => return Event::Failed(failure),
             Broken::Transient(error) => {
                 let reached = length(&files.part).await;
@@ -79,7 +87,8 @@ pub async fn download(
                     return Event::Failed(Failure::new(FailureKind::Offline, message));
                 }
                 tracing::warn!(%error, attempt = fruitless, "download broke off; going on from what is here");
-                tokio::time::sleep(PAUSE * 2u32.pow(fruitless)).await;
+                let asked = error.retry_after().unwrap_or_default();
+                tokio::time::sleep(asked.max(PAUSE * 2u32.pow(fruitless))).await;
             }
         }
     }
@@ -95,14 +104,14 @@ async fn attempt(
     files: &PackageFiles,
     have: u64,
     on_progress: &mut (impl FnMut(u64, Option<u64>) + Send),
-    room: &mut (impl FnMut(u64) -> Result<(), Failure> + Send),
+    room: &mut (impl FnMut(u64, Option<u64>) -> Result<(), Failure> + Send),
 ) -> Result<(), Broken> {
     let mut download = service.download(link, have).await.map_err(sort)?;
     // a host without ranges starts over, whatever was asked for
     let start = download.start;
     let total = download.total;
     if let Some(total) = total {
-        room(total).map_err(Broken::Final)?;
+        room(total, Some(total)).map_err(Broken::Final)?;
     }
     let mut file = open(&files.part, start).await.map_err(|error| local(&files.part, &error))?;
     let mut done = start;
@@ -115,8 +124,8 @@ async fn attempt(
                 done += bytes.len() as u64;
                 if done > granted {
                     // length unknown or wrong: ask in steps
-                    granted = done + (16 << 20);
-                    room(granted).map_err(Broken::Final)?;
+                    granted = done + STEP;
+                    room(granted, total).map_err(Broken::Final)?;
                 }
                 file.write_all(&bytes).await.map_err(|error| local(&files.part, &error))?;
                 on_progress(done, total);
@@ -137,13 +146,72 @@ async fn attempt(
             reason,
         }));
     }
-    if !looks_like_zip(&files.part).await.map_err(|error| local(&files.part, &error))? {
+    let disk = |error: std::io::Error| local(&files.part, &error);
+    let whole = match beginning(&files.part).await.map_err(disk)? {
+        Some([0x1f, 0x8b, ..]) => {
+            unwrap(files, room).await?;
+            file = File::open(&files.unwrapped).await.map_err(disk)?;
+            &files.unwrapped
+        }
+        _ => &files.part,
+    };
+    if !matches!(beginning(whole).await.map_err(disk)?, Some(ZIP | EMPTY_ZIP)) {
+        let _ = tokio::fs::remove_file(whole).await;
+        let _ = tokio::fs::remove_file(&files.part).await;
         return Err(Broken::Lost("the link does not lead to a zip file".to_owned()));
     }
-    file.sync_all().await.map_err(|error| local(&files.part, &error))?;
-    tokio::fs::rename(&files.part, &files.package).await.map_err(|error| local(&files.package, &error))
+    file.sync_all().await.map_err(disk)?;
+    tokio::fs::rename(whole, &files.package).await.map_err(|error| local(&files.package, &error))?;
+    if whole != &files.part {
+        let _ = tokio::fs::remove_file(&files.part).await;
+    }
+    Ok(())
 }
 
+/// Takes the gzip off a complete `.part`. What is broken in it is fetched again.
+async fn unwrap(
+    files: &PackageFiles,
+    room: &mut (impl FnMut(u64, Option<u64>) -> Result<(), Failure> + Send),
+) -> Result<(), Broken> {
+    let disk = |error: std::io::Error| local(&files.unwrapped, &error);
+    let mut wrapped = File::open(&files.part).await.map_err(disk)?;
+    let mut content = File::create(&files.unwrapped).await.map_err(disk)?;
+    let mut decoder = MultiGzDecoder::new(Vec::new());
+    let mut buffer = vec![0; 1 << 16];
+    // until the package takes its place, both are there
+    let mut done = length(&files.part).await;
+    let mut granted = done;
+    let broken = loop {
+        let read = wrapped.read(&mut buffer).await.map_err(disk)?;
+        let step = if read > 0 { decoder.write_all(&buffer[..read]) } else { decoder.try_finish() };
+        let plain = std::mem::take(decoder.get_mut());
+        done += plain.len() as u64;
+        if done > granted {
+            granted = done + STEP;
+            room(granted, None).map_err(Broken::Final)?;
+        }
+        content.write_all(&plain).await.map_err(disk)?;
+        match step {
+            Err(error) => break Some(error),
+            Ok(()) if read == 0 => break None,
+            Ok(()) => {}
+        }
+    };
+    content.flush().await.map_err(disk)?;
+    let Some(error) = broken else { return Ok(()) };
+    for file in [&files.part, &files.unwrapped] {
+        let _ = tokio::fs::remove_file(file).await;
+    }
+    Err(Broken::Transient(ClmsError::Unreachable {
+        host: "the download host".to_owned(),
+        reason: format!("its gzip stream is broken: {error}"),
+    }))
+}
+
+/// First bytes of a local file header.
+const ZIP: [u8; 4] = *b"PK\x03\x04";
+/// First bytes of a zip without files: its end record.
+const EMPTY_ZIP: [u8; 4] = *b"PK\x05\x06";
 async fn open(part: &Path, start: u64) -> std::io::Result<File> {
     let mut file = OpenOptions::new().create(true).write(true).truncate(false).open(part).await?;
     file.set_len(start).await?;
@@ -151,12 +219,12 @@ async fn open(part: &Path, start: u64) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// A zip starts with a local file header, or, when it is empty, with its end record.
-async fn looks_like_zip(path: &Path) -> std::io::Result<bool> {
+/// The first four bytes of a file, if it has so many.
+async fn beginning(path: &Path) -> std::io::Result<Option<[u8; 4]>> {
     let mut magic = [0; 4];
     match File::open(path).await?.read_exact(&mut magic).await {
-        Ok(_) => Ok(matches!(&magic, b"PK\x03\x04" | b"PK\x05\x06")),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Ok(_) => Ok(Some(magic)),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
     }
 }

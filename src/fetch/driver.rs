@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clms::{ClmsError, TaskId, TaskOutcome, TaskStatus};
@@ -26,8 +26,16 @@ use super::state::{ProductState, Progress};
 
 /// How often progress below one percent is told.
 const TELL: Duration = Duration::from_millis(100);
-/// Unusable answers in a row after which a task is given up.
+/// A wait ends when the service has said nothing but nonsense about the task so many times
 const NONSENSE: u32 = 4;
+/// and for so long. A slip of a proxy passes; what lasts is told to the reader, and the next open finds the order again.
+const NONSENSE_LASTS: Duration = Duration::from_secs(20);
+
+/// What is heard of a task, kept while its job goes through its states: a new question would begin a new wait.
+struct Watching {
+    task: TaskId,
+    news: mpsc::UnboundedReceiver<News>,
+}
 
 /// How a driver ended.
 enum End {
@@ -134,6 +142,7 @@ async fn walk(
     cancel: &CancellationToken,
     room: &mut Option<Reservation>,
 ) -> (Job, End) {
+    let mut watching = None;
     loop {
         if let Err(error) = inner.ledger.save_job(&job) {
             let failure = Failure::new(FailureKind::Local, error.to_string());
@@ -163,7 +172,7 @@ async fn walk(
                 }
                 Event::Cancelled
             }
-            event = perform(inner, &job, driven, room) => event,
+            event = perform(inner, &job, driven, room, &mut watching) => event,
         };
         let (task, milliseconds) = (job.task.as_ref().map(TaskId::as_str), begun.elapsed().as_millis());
         tracing::info!(path = job.path, task, step = ?job.step, milliseconds, "a step of the fetch is over");
@@ -189,17 +198,20 @@ async fn perform(
     job: &Job,
     driven: &watch::Sender<Driven>,
     room: &mut Option<Reservation>,
+    watching: &mut Option<Watching>,
 ) -> Event {
     match &job.step {
         Step::Order => {
             let _permit = inner.order_gate.acquire().await.expect("the gate is never closed");
+            // what has arrived of another task's package
+            let _ = tokio::fs::remove_file(PackageFiles::below(&inner.cache.staging(&job.key)).part).await;
             let save = |job: &Job| {
                 let saved = inner.ledger.save_job(job);
                 saved.map_err(|error| Failure::new(FailureKind::Local, error.to_string()))
             };
             order(inner.service.as_ref(), job, inner.options.link_trust, save).await
         }
-        Step::Poll => poll(inner, job, driven).await,
+        Step::Poll => poll(inner, job, driven, watching).await,
         Step::Download => {
             let _permit = inner.download_gate.acquire().await.expect("the gate is never closed");
             bring(inner, job, driven, room).await
@@ -213,19 +225,27 @@ async fn perform(
 }
 
 /// Performs [`Step::Poll`] until the task ends or changes its state.
-async fn poll(inner: &Inner, job: &Job, driven: &watch::Sender<Driven>) -> Event {
+async fn poll(
+    inner: &Inner,
+    job: &Job,
+    driven: &watch::Sender<Driven>,
+    watching: &mut Option<Watching>,
+) -> Event {
     let task_id = job.task.as_ref().expect("a polled job has a task");
-    let mut news = inner.poller.follow(task_id);
-    let mut nonsense = 0;
-    while let Some(news) = news.recv().await {
+    let followed = watching.take().filter(|watching| watching.task == *task_id);
+    let mut watched =
+        followed.unwrap_or_else(|| Watching { task: task_id.clone(), news: inner.poller.follow(task_id) });
+    let mut nonsense: Option<(tokio::time::Instant, u32)> = None;
+    while let Some(news) = watched.news.recv().await {
         match news {
             News::Vanished => return Event::Vanished,
             News::Refused(error) => return Event::Failed(failure(&error)),
             News::Delayed(error) => {
-                // a service that is away comes back; one that talks nonsense again and again does not know our task
+                // a service that is away comes back, whatever stands in its place meanwhile
                 if matches!(error, ClmsError::BadAnswer { .. } | ClmsError::Refused { .. }) {
-                    nonsense += 1;
-                    if nonsense >= NONSENSE {
+                    let (since, times) = nonsense.get_or_insert_with(|| (tokio::time::Instant::now(), 0));
+                    *times += 1;
+                    if *times >= NONSENSE && since.elapsed() >= NONSENSE_LASTS {
                         return Event::Failed(failure(&error));
                     }
                 }
@@ -234,7 +254,7 @@ async fn poll(inner: &Inner, job: &Job, driven: &watch::Sender<Driven>) -> Event
                 });
             }
             News::Task(task) => {
-                nonsense = 0;
+                nonsense = None;
                 driven.send_modify(|driven| driven.progress.error = None);
                 if !task.datasets.is_empty() && !adopt::is_for(&task, &job.dataset, &job.file) {
                     return Event::Misdirected;
@@ -243,7 +263,7 @@ async fn poll(inner: &Inner, job: &Job, driven: &watch::Sender<Driven>) -> Event
                     TaskOutcome::Finished { url } => {
                         return Event::Finished { link: url, size: task.file_size };
                     }
-                    TaskOutcome::FinishedWithoutLink => return Event::Vanished,
+                    TaskOutcome::FinishedWithoutLink => return Event::Linkless,
                     TaskOutcome::Failed => {
                         let said = task.message.as_deref().unwrap_or("no reason given");
                         let message = format!(
@@ -264,6 +284,7 @@ async fn poll(inner: &Inner, job: &Job, driven: &watch::Sender<Driven>) -> Event
                             _ => Remote::Queued,
                         };
                         if job.remote != Some(remote) {
+                            *watching = Some(watched);
                             return Event::Progressed(remote);
                         }
                     }
@@ -289,8 +310,8 @@ async fn bring(
     let limit = inner.options.max_package;
     // a hint: the length that the host gives is what counts, and what is checked
     let announced = job.announced.unwrap_or(0).min(limit.unwrap_or(u64::MAX));
-    let reservation = match reserve(inner, room, announced) {
-        Ok(reservation) => reservation,
+    let (reservation, too_large) = match reserve_announced(inner, room, announced) {
+        Ok(reserved) => reserved,
         Err(failure) => return Event::Failed(failure),
     };
     let reservation = Mutex::new(reservation);
@@ -318,7 +339,10 @@ async fn bring(
                 driven.progress.advance(done, total);
             });
         },
-        |bytes| {
+        |bytes, stated| {
+            if let (None, Some(failure)) = (stated, &too_large) {
+                return Err(failure.clone());
+            }
             if let Some(limit) = limit.filter(|limit| bytes > *limit) {
                 let message = format!("the package has {bytes} bytes, more than max_package_size ({limit}); raise it to fetch this product");
                 return Err(Failure::new(FailureKind::NoSpace, message));
@@ -384,6 +408,17 @@ fn former(inner: &Inner, job: &Job) -> Option<Lease> {
     };
     let own = inner.inventory.peek(&job.key);
     own.or_else(|| others().iter().find_map(|key| inner.inventory.peek(key)))
+}
+
+/// Makes the fetch's reservation as large as the service announces. Where that does not fit, the failure comes with
+/// what is reserved: the announcement may be wrong, and a host that states another size is believed.
+fn reserve_announced<'a>(
+    inner: &Inner,
+    room: &'a mut Option<Reservation>,
+    announced: u64,
+) -> Result<(&'a mut Reservation, Option<Failure>), Failure> {
+    let too_large = reserve(inner, room, announced).err();
+    Ok((reserve(inner, room, 0)?, too_large))
 }
 
 /// Makes the fetch's reservation at least `bytes` large.

@@ -59,19 +59,22 @@ pub struct Failure {
     /// How many failures in a row came before it.
     #[serde(default)]
     pub before: u32,
+    /// Milliseconds that the service asked to be left in peace.
+    #[serde(default)]
+    pub asked: u64,
 }
 
 impl Failure {
     /// A failure that has just happened.
     pub fn new(kind: FailureKind, message: String) -> Self {
-        Self { kind, message, at: super::now(), before: 0 }
+        Self { kind, message, at: super::now(), before: 0, asked: 0 }
     }
 
     /// Milliseconds since 1970 from when on a new attempt is made.
     pub fn retry_at(&self) -> u64 {
         let pause = self.kind.pause().saturating_mul(1 << self.before.min(16)).min(LONGEST_PAUSE);
         let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        self.at.saturating_add(pause)
+        self.at.saturating_add(pause.max(self.asked))
     }
 }
 
@@ -90,6 +93,8 @@ mod tests {
         let mut failure = Failure::new(FailureKind::Package, String::new());
         let pause = |failure: &Failure| failure.retry_at() - failure.at;
         assert_eq!(pause(&failure), 20_000);
+        failure.asked = 30_000;
+        assert_eq!(pause(&failure), 30_000);
         failure.before = 3;
         assert_eq!(pause(&failure), 160_000);
         failure.before = u32::MAX;

@@ -120,6 +120,8 @@ pub enum Event {
     },
     /// The service does not know the task any more.
     Vanished,
+    /// The service says that the task is finished, and names no usable link.
+    Linkless,
     /// The link answers 403, 404, 410 or something that is no package.
     LinkLost(String),
     /// The package is complete in staging.
@@ -215,6 +217,9 @@ impl Job {
                 self.link = Some(link);
                 self.announced = size;
                 self.step = Step::Download;
+            }
+            (Step::Poll, Event::Linkless) => {
+                self.order_again("the service says that the task is finished, but gives no usable link")
             }
             (Step::Poll, Event::Vanished) => self.order_again("the service does not know the task any more"),
             (Step::Download, Event::LinkLost(what)) => {
@@ -393,7 +398,7 @@ pub(super) mod tests {
             Just(Event::Misdirected),
             Just(finished()),
             Just(Event::Vanished),
-            Just(Event::Misdirected),
+            Just(Event::Linkless),
             Just(Event::Cancelled),
             Just(Event::LinkLost("x".into())),
             Just(Event::Downloaded),

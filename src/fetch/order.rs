@@ -20,6 +20,8 @@ const RECONCILE_ANSWERED: Duration = Duration::from_secs(3);
 const ORDER_ATTEMPTS: u32 = 2;
 /// First pause between searches; doubles each time.
 const PAUSE: Duration = Duration::from_millis(400);
+/// Unusable answers to searches in a row (a web page, broken JSON) after which there is no order: a slip of a proxy passes.
+const NONSENSE: u32 = 4;
 
 /// Performs [`Step::Order`](super::job::Step::Order). The caller sees to it that only one runs at a time per account.
 ///
@@ -99,13 +101,25 @@ async fn look_for(
 ) -> Result<Option<TaskId>, Failure> {
     let began = tokio::time::Instant::now();
     let mut pause = PAUSE;
+    let mut nonsense = 0;
     loop {
-        let tasks = service.tasks().await.map_err(|error| failure(&error))?;
-        let found = adoptable(&tasks, job, link_trust);
-        if found.is_some() || began.elapsed() >= patience {
-            return Ok(found);
+        match service.tasks().await {
+            Ok(tasks) => {
+                nonsense = 0;
+                let found = adoptable(&tasks, job, link_trust);
+                if found.is_some() || began.elapsed() >= patience {
+                    return Ok(found);
+                }
+                tokio::time::sleep(pause.min(patience.saturating_sub(began.elapsed()))).await;
+            }
+            Err(error) => {
+                nonsense += 1;
+                if nonsense == NONSENSE || !matches!(error, ClmsError::BadAnswer { .. }) {
+                    return Err(failure(&error));
+                }
+                tokio::time::sleep(pause).await;
+            }
         }
-        tokio::time::sleep(pause.min(patience.saturating_sub(began.elapsed()))).await;
         pause *= 2;
     }
 }
@@ -182,5 +196,7 @@ pub fn failure(error: &ClmsError) -> Failure {
         ClmsError::Unreachable { .. } | ClmsError::RateLimited { .. } => FailureKind::Offline,
         _ => FailureKind::Service,
     };
-    Failure::new(kind, error.to_string())
+    let asked = error.retry_after().unwrap_or_default();
+    let asked = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
+    Failure { asked, ..Failure::new(kind, error.to_string()) }
 }

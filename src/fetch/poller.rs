@@ -1,7 +1,8 @@
 //! One poller for all tasks: short first, then growing, jittered, and quiet when the service asks for it.
 //!
-//! Few tasks are asked for one by one; many with one `@datarequest_search`. A service that cannot be reached
-//! makes everybody wait longer, it does not end a wait: the order stands and will be found again.
+//! Few young tasks are asked for one by one; many, or several old ones, with one `@datarequest_search`, so that a long wait
+//! costs less than a request a minute however many tasks wait. A service that cannot be reached makes everybody wait
+//! longer, it does not end a wait: the order stands and will be found again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,11 +15,20 @@ use crate::clms::{ClmsError, Task, TaskId};
 
 use super::service::Service;
 
-/// From this many open tasks on, one search is cheaper than single questions.
+/// From this many questions on, one search is cheaper than single ones.
 const SEARCH_FROM: usize = 3;
-
+/// The same for tasks that nobody expects to end at any moment.
+const SEARCH_FROM_OLD: usize = 2;
+/// A small product is ready within the first minutes: so long the pause between two questions is
+const EAGER: Duration = Duration::from_secs(180);
+/// at most this.
+const EAGER_PAUSE: Duration = Duration::from_secs(1);
 /// Longest `Retry-After` that is obeyed.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// Shortest pause after a service has limited the rate; it grows with every time, and shrinks again while all is well.
+const LIMITED_PAUSE: Duration = Duration::from_secs(2);
+/// How fast it shrinks with every answer.
+const RELIEF: f64 = 0.95;
 
 /// What the poller has heard of a task.
 #[derive(Debug, Clone)]
@@ -43,10 +53,22 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Interval for a task that has been waited for since `age`: an eighth of the age, so that a small product
-    /// is seen within two seconds and a queue of hours costs less than a request a minute.
+    /// Interval for a task that has been waited for since `age`: a second at most in the first minutes, so that a small
+    /// product is readable two seconds after it is finished; then it grows by an eighth of the age, so that a queue of
+    /// hours costs less than a request a minute.
     pub fn interval(&self, age: Duration) -> Duration {
-        (age / 8).clamp(self.min, self.max.max(self.min))
+        let eager = (age / 16).min(EAGER_PAUSE);
+        let patient = age.saturating_sub(EAGER) / 8;
+        (eager + patient).clamp(self.min, self.longest())
+    }
+
+    fn longest(&self) -> Duration {
+        self.max.max(self.min)
+    }
+
+    /// Pause after so many failures in a row.
+    fn after(&self, failures: u32) -> Duration {
+        self.min.saturating_mul(1 << failures.min(10)).min(self.longest().max(LIMITED_PAUSE))
     }
 }
 
@@ -82,6 +104,8 @@ impl Poller {
 struct Followed {
     since: Instant,
     due: Instant,
+    /// Unusable answers about this task in a row.
+    failures: u32,
     news: Vec<mpsc::UnboundedSender<News>>,
 }
 
@@ -89,18 +113,43 @@ impl Followed {
     fn tell(&mut self, news: &News) {
         self.news.retain(|listener| listener.send(news.clone()).is_ok());
     }
+
+    fn is_old(&self) -> bool {
+        self.since.elapsed() > EAGER
+    }
+
+    /// Notes that the question was answered, and when the next one is due.
+    fn answered(&mut self, pace: &Pace, floor: Duration) {
+        self.failures = 0;
+        self.due = Instant::now() + jittered(pace.interval(self.since.elapsed()).max(floor));
+    }
+}
+
+struct Run {
+    service: Arc<dyn Service>,
+    pace: Pace,
+    followed: HashMap<TaskId, Followed>,
+    quiet_until: Instant,
+    failures: u32,
+    /// Shortest pause that the service seems to bear.
+    floor: Duration,
 }
 
 async fn run(service: Arc<dyn Service>, pace: Pace, mut inbox: mpsc::UnboundedReceiver<Watch>) {
-    let mut followed: HashMap<TaskId, Followed> = HashMap::new();
-    let mut quiet_until = Instant::now();
-    let mut failures: u32 = 0;
+    let mut run = Run {
+        service,
+        pace,
+        followed: HashMap::new(),
+        quiet_until: Instant::now(),
+        failures: 0,
+        floor: Duration::ZERO,
+    };
     loop {
-        for follow in followed.values_mut() {
+        for follow in run.followed.values_mut() {
             follow.news.retain(|listener| !listener.is_closed());
         }
-        followed.retain(|_, follow| !follow.news.is_empty());
-        let due = followed.values().map(|follow| follow.due).min().map(|due| due.max(quiet_until));
+        run.followed.retain(|_, follow| !follow.news.is_empty());
+        let due = run.followed.values().map(|follow| follow.due).min().map(|due| due.max(run.quiet_until));
         let watch = match due {
             None => inbox.recv().await.map(Some),
             Some(due) => tokio::select! {
@@ -112,78 +161,121 @@ async fn run(service: Arc<dyn Service>, pace: Pace, mut inbox: mpsc::UnboundedRe
             None => return,
             Some(Some(watch)) => {
                 let now = Instant::now();
-                let entry =
-                    followed.entry(watch.task).or_insert(Followed { since: now, due: now, news: Vec::new() });
+                let new = || Followed { since: now, due: now, failures: 0, news: Vec::new() };
+                let entry = run.followed.entry(watch.task).or_insert_with(new);
                 entry.due = now;
                 entry.news.push(watch.news);
             }
-            Some(None) => match ask(service.as_ref(), &mut followed, pace).await {
-                Ok(()) => failures = 0,
-                Err(wait) => {
-                    failures = failures.saturating_add(1);
-                    let growing = pace.min.saturating_mul(1 << failures.min(10)).min(pace.max.max(pace.min));
-                    let wait = wait.unwrap_or_default().min(LONGEST_WAIT);
-                    quiet_until = Instant::now() + wait.max(growing);
-                }
-            },
+            Some(None) => run.ask().await,
         }
     }
 }
 
-/// Asks for what is due and spreads the answers. `Err` asks everybody to be quiet, for that long if it is known.
-async fn ask(
-    service: &dyn Service,
-    followed: &mut HashMap<TaskId, Followed>,
-    pace: Pace,
-) -> Result<(), Option<Duration>> {
-    let now = Instant::now();
-    let mut questions: Vec<TaskId> =
-        followed.iter().filter(|(_, follow)| follow.due <= now).map(|(task, _)| task.clone()).collect();
-    if followed.len() >= SEARCH_FROM {
-        let tasks = match service.tasks().await {
-            Ok(tasks) => tasks,
-            Err(error) => return delay(followed, &error),
-        };
+impl Run {
+    /// Asks for what is due and spreads the answers; a failure that is about all makes all wait.
+    async fn ask(&mut self) {
+        match self.questions().await {
+            Ok(()) => {
+                self.failures = 0;
+                let floor = self.floor.mul_f64(RELIEF);
+                self.floor = if floor > self.pace.min { floor } else { Duration::ZERO };
+            }
+            Err(error) => {
+                self.failures = self.failures.saturating_add(1);
+                if matches!(error, ClmsError::RateLimited { .. }) {
+                    self.floor = (self.floor * 2).max(LIMITED_PAUSE).min(self.pace.longest());
+                }
+                let wait = error.retry_after().unwrap_or_default().min(LONGEST_WAIT);
+                self.quiet_until = Instant::now() + wait.max(self.pace.after(self.failures)).max(self.floor);
+                self.tell_all(error);
+            }
+        }
+    }
+
+    async fn questions(&mut self) -> Result<(), ClmsError> {
+        let mut questions = self.due();
+        let old = questions.iter().all(|id| self.followed.get(id).is_some_and(Followed::is_old));
+        if questions.len() >= if old { SEARCH_FROM_OLD } else { SEARCH_FROM } {
+            match self.service.tasks().await {
+                Ok(tasks) => self.spread(tasks, &mut questions),
+                // a search that cannot be used says nothing about the tasks: a few are asked for all the same
+                Err(error) if is_about_the_search(&error) => {
+                    tracing::debug!(%error, "the search of tasks is of no use; asking for single ones");
+                    questions.sort_by_key(|id| self.followed.get(id).map(|follow| follow.due));
+                    questions.truncate(SEARCH_FROM);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        // one by one: few tasks, or those that the search did not show
+        for id in questions {
+            let answer = self.service.task(&id).await;
+            let Some(follow) = self.followed.get_mut(&id) else { continue };
+            match answer {
+                Ok(task) => {
+                    follow.tell(&task.map_or(News::Vanished, |task| News::Task(Box::new(task))));
+                    follow.answered(&self.pace, self.floor);
+                }
+                // about this task alone: the others are none the worse
+                Err(error @ (ClmsError::Refused { .. } | ClmsError::BadAnswer { .. })) => {
+                    follow.failures = follow.failures.saturating_add(1);
+                    let pause =
+                        self.pace.interval(follow.since.elapsed()).max(self.pace.after(follow.failures));
+                    follow.due = Instant::now() + jittered(pause);
+                    follow.tell(&News::Delayed(error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells what a search has brought, and takes the questions it answers off the list.
+    fn spread(&mut self, tasks: Vec<(TaskId, Task)>, questions: &mut Vec<TaskId>) {
         for (id, task) in tasks {
-            if let Some(follow) = followed.get_mut(&id) {
+            if let Some(follow) = self.followed.get_mut(&id) {
                 questions.retain(|question| *question != id);
                 follow.tell(&News::Task(Box::new(task)));
-                follow.due = Instant::now() + jittered(pace.interval(follow.since.elapsed()));
+                follow.answered(&self.pace, self.floor);
             }
         }
     }
-    // one by one: few tasks, or those that the search did not show
-    for id in questions {
-        let answer = service.task(&id).await;
-        let Some(follow) = followed.get_mut(&id) else { continue };
-        match answer {
-            Ok(Some(task)) => follow.tell(&News::Task(Box::new(task))),
-            Ok(None) => follow.tell(&News::Vanished),
-            // about this task alone: the others are none the worse
-            Err(error @ (ClmsError::Refused { .. } | ClmsError::BadAnswer { .. })) => {
-                follow.tell(&News::Delayed(error));
-            }
-            Err(error) => return delay(followed, &error),
-        }
-        follow.due = Instant::now() + jittered(pace.interval(follow.since.elapsed()));
+
+    /// The tasks to ask for: what is due, and with a young one the other young ones that are soon, with an old one the
+    /// other old ones. So they fall into step, and one search answers for all.
+    fn due(&self) -> Vec<TaskId> {
+        let now = Instant::now();
+        let is_due =
+            |old: bool| self.followed.values().any(|follow| follow.due <= now && follow.is_old() == old);
+        let due = [is_due(false), is_due(true)];
+        let is_asked = |follow: &Followed| {
+            let ahead = match due[usize::from(follow.is_old())] {
+                true => self.pace.interval(follow.since.elapsed()) / 2,
+                false => Duration::ZERO,
+            };
+            follow.due <= now + ahead
+        };
+        let asked = self.followed.iter().filter(|(_, follow)| is_asked(follow));
+        asked.map(|(task, _)| task.clone()).collect()
     }
-    Ok(())
+
+    fn tell_all(&mut self, error: ClmsError) {
+        let refused = matches!(
+            error,
+            ClmsError::CredentialsRefused { .. } | ClmsError::NoCredentials | ClmsError::KeyFile { .. }
+        );
+        let news = if refused { News::Refused(error) } else { News::Delayed(error) };
+        for follow in self.followed.values_mut() {
+            follow.tell(&news);
+        }
+    }
 }
 
-fn delay(followed: &mut HashMap<TaskId, Followed>, error: &ClmsError) -> Result<(), Option<Duration>> {
-    let wait = match error {
-        ClmsError::RateLimited { retry_after } => *retry_after,
-        _ => None,
-    };
-    let refused = matches!(
-        error,
-        ClmsError::CredentialsRefused { .. } | ClmsError::NoCredentials | ClmsError::KeyFile { .. }
-    );
-    let news = if refused { News::Refused(error.clone()) } else { News::Delayed(error.clone()) };
-    for follow in followed.values_mut() {
-        follow.tell(&news);
-    }
-    Err(wait)
+/// True for failures that a question for a single task need not share.
+fn is_about_the_search(error: &ClmsError) -> bool {
+    let is_its_own =
+        matches!(error, ClmsError::Server { .. } | ClmsError::Refused { .. } | ClmsError::BadAnswer { .. });
+    is_its_own && error.retry_after().is_none()
 }
 
 /// ±10 %, so that many mounts do not ask in step.
@@ -196,10 +288,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_interval_grows_from_half_a_second_to_a_minute() {
+    fn the_interval_is_short_for_minutes_and_then_grows() {
         let pace = Pace { min: Duration::from_millis(500), max: Duration::from_secs(75) };
         assert_eq!(pace.interval(Duration::ZERO), Duration::from_millis(500));
-        assert!(pace.interval(Duration::from_secs(15)) < Duration::from_secs(2));
-        assert_eq!(pace.interval(Duration::from_secs(7200)), Duration::from_secs(75));
+        for age in 0..=180 {
+            assert!(pace.interval(Duration::from_secs(age)) <= Duration::from_secs(1), "{age} s");
+        }
+        assert!(pace.interval(Duration::from_secs(300)) < Duration::from_secs(20));
+        assert_eq!(pace.interval(Duration::from_secs(1200)), Duration::from_secs(75));
+        // the user's own limits hold
+        let pace = Pace { min: Duration::from_secs(20), max: Duration::from_secs(30) };
+        assert_eq!(pace.interval(Duration::ZERO), Duration::from_secs(20));
+        assert_eq!(pace.interval(Duration::from_secs(7200)), Duration::from_secs(30));
     }
 }

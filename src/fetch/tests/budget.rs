@@ -19,14 +19,25 @@ async fn a_package_that_does_not_fit_is_not_begun() {
     let mut house = House::new();
     house.budget = 1 << 20;
     house.service.world().lives = [vec![Stage::Sized(2 << 20)]].into();
+    house.service.world().package = super::fake::package(2 << 20);
+    house.service.world().last_download = Delivery::UnknownLength;
     let engine = house.engine();
     let message = no_space(&house, &engine).await;
     assert!(message.contains("--cache-size"), "{message}");
-    assert!(house.service.downloads().is_empty(), "the announced size is enough to know");
+    assert_eq!(engine.counters().downloaded.load(std::sync::atomic::Ordering::Relaxed), 0);
     // with room it goes on from the task that was paid for
     house.service.world().lives = [vec![Stage::Done]].into();
     let _ = no_space(&house, &engine).await;
     assert_eq!(house.service.orders(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_size_that_is_announced_much_too_large_is_not_believed() {
+    let house = House::new();
+    house.service.world().lives = [vec![Stage::Sized(1 << 50)]].into();
+    let engine = house.engine();
+    engine.request(&target(1), 7, true).unwrap().wait().await.unwrap();
+    assert_eq!((house.service.orders(), engine.inventory().usage().reserved), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use super::fake::{Delivery, House, Stage, package, target, unreachable, until};
 use super::flow::state;
+use crate::clms::ClmsError;
 use crate::fetch::failure::FailureKind;
 use crate::fetch::state::ProductState;
 
@@ -69,6 +70,64 @@ async fn a_wrong_length_is_no_package() {
 #[tokio::test(start_paused = true)]
 async fn an_unknown_length_is_no_obstacle() {
     assert_eq!(downloads(vec![Delivery::UnknownLength]).await, (vec![0], Ok(())));
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, content).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn gzip_around_a_package_is_taken_off() {
+    let wrapped = gzip(&package(1 << 20));
+    for deliveries in [vec![], vec![Delivery::BreaksAt(900)], vec![Delivery::UnknownLength]] {
+        let house = House::new();
+        house.service.world().package = wrapped.clone();
+        house.service.world().downloads = deliveries.into();
+        let engine = house.engine();
+        engine.request(&target(1), 7, false).unwrap().wait().await.unwrap();
+        assert_eq!(*house.converter.packages.lock().unwrap(), [package(1 << 20)]);
+        assert_eq!((house.service.orders(), engine.inventory().usage().reserved), (1, 0));
+        assert!(house.staged().is_empty());
+    }
+    // Cut without anybody noticing, and something else inside.
+    let house = House::new();
+    house.service.world().package = wrapped[..wrapped.len() - 20].to_vec();
+    let engine = house.engine();
+    let failure = engine.request(&target(1), 7, false).unwrap().wait().await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Offline);
+    assert!(house.service.downloads().len() <= 6, "{:?}", house.service.downloads());
+    let house = House::new();
+    house.service.world().package = gzip(b"<!DOCTYPE html>");
+    let engine = house.engine();
+    let failure = engine.request(&target(1), 7, false).unwrap().wait().await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Service);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_is_lost_for_a_moment_costs_nothing_that_has_arrived() {
+    let deliveries = vec![Delivery::BreaksAt(300), Delivery::Lost, Delivery::Whole];
+    assert_eq!(downloads(deliveries).await, (vec![0, 300, 300], Ok(())));
+    // Another order's package is another file.
+    let house = House::new();
+    house.service.world().downloads = vec![Delivery::BreaksAt(300), Delivery::Lost, Delivery::Lost].into();
+    let engine = house.engine();
+    engine.request(&target(1), 7, false).unwrap().wait().await.unwrap();
+    assert_eq!((house.service.downloads(), house.service.orders()), (vec![0, 300, 300, 0], 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_host_that_asks_for_patience_gets_it() {
+    let wait = std::time::Duration::from_secs(600);
+    for error in [
+        ClmsError::RateLimited { retry_after: Some(wait) },
+        ClmsError::Server { status: 503, msg: String::new(), retry_after: Some(wait) },
+    ] {
+        let before = tokio::time::Instant::now();
+        assert_eq!(downloads(vec![Delivery::Fails(error)]).await, (vec![0, 0], Ok(())));
+        assert!(before.elapsed() >= wait);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -220,19 +220,37 @@ async fn a_service_that_is_away_while_polling_does_not_end_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nonsense_again_and_again_ends_the_wait_but_a_little_does_not() {
+async fn a_slip_of_a_proxy_passes_and_lasting_nonsense_ends_the_wait() {
     let life =
         |times| [vec![Stage::Queued], vec![Stage::Fails(nonsense()); times], vec![Stage::Done]].concat();
     let house = House::new();
-    house.service.world().lives = [life(3)].into();
+    house.service.world().lives = [life(4)].into();
     let engine = house.engine();
+    let before = tokio::time::Instant::now();
     fetch(&engine).await.unwrap();
+    assert!(before.elapsed() > Duration::from_secs(10));
 
     let house = House::new();
-    house.service.world().lives = [life(99)].into();
+    house.service.world().lives = [life(999)].into();
+    let engine = house.engine();
+    let before = tokio::time::Instant::now();
+    assert_eq!(fails(&engine).await.kind, FailureKind::Service);
+    assert!(before.elapsed() >= Duration::from_secs(20));
+    assert_eq!(house.service.orders(), 1);
+    assert!(house.service.polls() < 12, "{} questions", house.service.polls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_web_page_in_place_of_the_history_is_asked_past_a_few_times() {
+    let house = House::new();
+    house.service.world().searches = vec![Some(nonsense()); 3].into();
+    let engine = house.engine();
+    fetch(&engine).await.unwrap();
+    let house = House::new();
+    house.service.world().searches = vec![Some(nonsense()); 9].into();
     let engine = house.engine();
     assert_eq!(fails(&engine).await.kind, FailureKind::Service);
-    assert_eq!((house.service.orders(), house.service.polls()), (1, 5));
+    assert_eq!((house.service.orders(), house.service.searches()), (0, 4));
 }
 
 #[tokio::test(start_paused = true)]
@@ -246,8 +264,24 @@ async fn a_question_that_is_refused_for_one_task_does_not_end_the_others() {
         let first = engine.request(&target(1), 7, false).unwrap();
         until("the first is polled", || house.service.polls() > 0).await;
         let second = engine.request(&target(2), 7, false).unwrap();
-        assert_eq!(first.wait().await.unwrap_err().kind, FailureKind::Service);
         second.wait().await.unwrap();
+        assert_eq!(first.wait().await.unwrap_err().kind, FailureKind::Service);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_for_patience_holds_for_the_next_attempt() {
+    let wait = Duration::from_secs(600);
+    for error in [
+        ClmsError::RateLimited { retry_after: Some(wait) },
+        ClmsError::Server { status: 503, msg: String::new(), retry_after: Some(wait) },
+    ] {
+        let house = House::new();
+        house.service.world().searches = [Some(error)].into();
+        let engine = house.engine();
+        let failure = fails(&engine).await;
+        assert!(failure.retry_at() - failure.at >= 600_000);
+        assert!(engine.request(&target(1), 7, false).is_err());
     }
 }
 

@@ -7,6 +7,7 @@ mod budget;
 mod download;
 mod failure;
 mod flow;
+mod polling;
 mod random;
 mod refresh;
 mod resume;

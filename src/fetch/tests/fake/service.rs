@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::json;
+use tokio::time::Instant;
 use url::Url;
 
 use super::Gate;
@@ -30,6 +31,10 @@ pub(crate) enum Stage {
     Cancelled,
     /// Not known to the service.
     Vanished,
+    /// Queued until then, done from then on.
+    DoneAt(Instant),
+    /// Queued until then, running from then on.
+    RunningFrom(Instant),
     /// The question is answered with an error.
     Fails(ClmsError),
 }
@@ -97,10 +102,16 @@ struct Record {
 
 impl Record {
     fn stage(&mut self) -> Stage {
-        match self.stages.len() {
+        let stage = match self.stages.len() {
             0 => Stage::Queued,
             1 => self.stages[0].clone(),
             _ => self.stages.pop_front().unwrap(),
+        };
+        match stage {
+            Stage::DoneAt(then) if Instant::now() >= then => Stage::Done,
+            Stage::RunningFrom(then) if Instant::now() >= then => Stage::Running,
+            Stage::DoneAt(_) | Stage::RunningFrom(_) => Stage::Queued,
+            stage => stage,
         }
     }
 
