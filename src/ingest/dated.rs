@@ -1,6 +1,7 @@
 //! Layers of a package that are one thing at several dates. Pure: names only.
 //!
-//! Dates are whole words of a name: `20210101`, `202101010000`, `20210101T103000`, `2021-01-01`. Layers whose paths are
+//! Dates are whole words of a name: `20210101`, `202101010000`, `20210101T103000`, `2021-01-01`
+//! (or with `_` or `.`). Layers whose paths are
 //! equal apart from dates (and from the place of a tile) are one series. Years alone are no dates: products of
 //! different years are different products. Nor is what stands behind a release (`_V01_R00_20240101`): that is when a
 //! file was made.
@@ -33,18 +34,30 @@ pub(super) struct Step {
 
 /// Puts the layers of a package together that are one series.
 pub(super) fn series(layers: Vec<Layer>) -> Vec<Series> {
-    let mut by_key: BTreeMap<String, Vec<Step>> = BTreeMap::new();
+    // By the name without versions, then by that with them.
+    let mut by_key: BTreeMap<String, BTreeMap<String, Vec<Step>>> = BTreeMap::new();
     for layer in layers {
         let path = layer.files.first().map_or("", String::as_str);
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         let key = normal(&format!("{folder}/{}", layer.stem));
-        by_key.entry(key).or_default().push(Step { date: date_of(path), layer });
+        let step = Step { date: date_of(path), layer };
+        by_key.entry(without_versions(&key)).or_default().entry(key).or_default().push(step);
+    }
+    let mut groups: Vec<(Vec<Step>, bool)> = Vec::new();
+    for by_version in by_key.into_values() {
+        let all = sorted(by_version.values().flatten().cloned().collect());
+        // Where a date has two versions, each version is a series of its own.
+        match is_series(&all) {
+            true => groups.push((all, true)),
+            false => groups.extend(by_version.into_values().map(sorted).map(|steps| {
+                let is_series = is_series(&steps);
+                (steps, is_series)
+            })),
+        }
     }
     let mut series = Vec::new();
-    for mut steps in by_key.into_values() {
-        steps.sort_by(|a, b| (a.date, &a.layer.files).cmp(&(b.date, &b.layer.files)));
-        let is_dated = steps.windows(2).all(|pair| pair[0].date.is_some() && pair[0].date < pair[1].date);
-        if is_dated && steps.len() > 1 {
+    for (steps, is_series) in groups {
+        if is_series {
             let stem = without_dates(&steps[0].layer.stem).0;
             series.push(Series { stem, steps });
         } else {
@@ -56,6 +69,39 @@ pub(super) fn series(layers: Vec<Layer>) -> Vec<Series> {
     // As the layers came: by the path of the first file.
     series.sort_by(|a, b| a.steps[0].layer.files.cmp(&b.steps[0].layer.files));
     series
+}
+
+fn sorted(mut steps: Vec<Step>) -> Vec<Step> {
+    steps.sort_by(|a, b| (a.date, &a.layer.files).cmp(&(b.date, &b.layer.files)));
+    steps
+}
+
+/// Whether steps in their order are several, each of another date.
+fn is_series(steps: &[Step]) -> bool {
+    let mut pairs = steps.windows(2);
+    steps.len() > 1 && pairs.all(|pair| pair[0].date.is_some() && pair[0].date < pair[1].date)
+}
+
+/// A path without words such as `V1.0.2` and `RT6`: global products go on under a new version, and near real time
+/// products are consolidated, in the middle of a series.
+fn without_versions(path: &str) -> String {
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let is_version = |word: &str| word.strip_prefix(['V', 'v']).is_some_and(is_number);
+    let is_mode = |word: &str| word.strip_prefix("RT").is_some_and(is_number);
+    let plain = |part: &str| {
+        let mut kept = String::new();
+        let (mut end, mut in_version) = (0, false);
+        for (from, word) in words(part) {
+            in_version = is_version(word) || in_version && &part[end..from] == "." && is_number(word);
+            if !in_version && !is_mode(word) {
+                kept.push_str(&part[end..from]);
+                kept.push_str(word);
+            }
+            end = from + word.len();
+        }
+        kept + &part[end..]
+    };
+    path.split('/').map(plain).collect::<Vec<_>>().join("/")
 }
 
 /// The date in a file's name, else that of the nearest folder that has one.
@@ -91,8 +137,10 @@ fn without_dates(name: &str) -> (String, Option<Timestamp>) {
         let release = number.checked_sub(1).is_some_and(|before| is_release(words[before].1));
         // `2021-01-01` is three words.
         let three = words.get(number..number + 3).filter(|three| {
-            let width = three[2].0 + three[2].1.len() - from;
-            width == 10 && name[from..from + width].bytes().filter(|&byte| byte == b'-').count() == 2
+            let lengths = [three[0].1.len(), three[1].1.len(), three[2].1.len()];
+            let (first, second) = (name.get(from + 4..from + 5), name.get(from + 7..from + 8));
+            let is_date = lengths == [4, 2, 2] && three[2].0 == from + 8 && first == second;
+            is_date && matches!(first, Some("-" | "_" | "."))
         });
         let found = match three.and_then(|three| moment(&[three[0].1, three[1].1, three[2].1].concat())) {
             Some(date) => Some((date, 3)),
@@ -178,6 +226,31 @@ mod tests {
 
     fn step(date: &str, files: usize) -> Found {
         (Some(date.to_owned()), files)
+    }
+
+    #[test]
+    fn versions_may_change_within_a_series() {
+        let names = [
+            "d/c_gls_LAI300-RT6_202101010000_GLOBE_OLCI_V1.1.1.tiff",
+            "d/c_gls_LAI300-RT0_202101110000_GLOBE_OLCI_V1.1.2.tiff",
+            "d/c_gls_LAI300_202012310000_GLOBE_OLCI_V1.0.1.tiff",
+        ];
+        let [(_, steps)] = found(&names).try_into().unwrap();
+        assert_eq!(steps, [step("2020-12-31", 1), step("2021-01-01", 1), step("2021-01-11", 1)]);
+        // A date in two versions: each version is a series.
+        let names = ["x_20210101_V1.tif", "x_20210111_V1.tif", "x_20210101_V2.tif", "x_20210111_V2.tif"];
+        let two = [step("2021-01-01", 1), step("2021-01-11", 1)];
+        assert_eq!(found(&names), [("x_V1".to_owned(), two.to_vec()), ("x_V2".to_owned(), two.to_vec())]);
+        assert_eq!(without_versions("a/V1.2/x_V101_s1_RT_RT1.VRT"), "a//x_s1_RT.VRT");
+    }
+
+    #[test]
+    fn dates_in_other_spellings() {
+        for names in [["x_2021_01_05.tif", "x_2021_02_15.tif"], ["x.2021.01.05.y.tif", "x.2021.02.15.y.tif"]]
+        {
+            assert_eq!(found(&names)[0].1, [step("2021-01-05", 1), step("2021-02-15", 1)]);
+        }
+        assert_eq!(found(&["x_2021_13_05.tif", "x_2021_14_15.tif"]).len(), 2);
     }
 
     #[test]

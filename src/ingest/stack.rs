@@ -31,20 +31,28 @@ pub(super) fn assemble(mut steps: Vec<Dated>) -> Result<Mosaic, IngestError> {
     if steps.len() == 1 && !steps.iter().all(has_times) {
         return mosaic::assemble(steps.remove(0).sources);
     }
-    if let Err(clash) = own_times(&steps) {
+    let is_one_file = steps.iter().map(|step| step.sources.len()).sum::<usize>() == 1;
+    if let Err(clash) = own_times(&steps, is_one_file) {
         use_dates_of_names(&mut steps).map_err(|_| clash)?;
     }
     let sources: Vec<(PathBuf, SourceFacts)> = steps.into_iter().flat_map(|step| step.sources).collect();
-    let times: BTreeSet<Timestamp> =
+    let mut times: Vec<Timestamp> =
         sources.iter().flat_map(|(_, facts)| facts.times.iter().copied()).collect();
-    let times: Vec<Timestamp> = times.into_iter().collect();
-    let place = |time: &Timestamp| times.binary_search(time).unwrap_or(0) as u32;
+    times.sort_unstable();
+    if !is_one_file {
+        times.dedup();
+    }
+    let place = |time: &Timestamp| times.partition_point(|other| other < time) as u32;
     let bands: Vec<TileBands> = sources
         .iter()
         .map(|(_, facts)| {
             let mut bands: Vec<(u32, u32)> =
                 facts.times.iter().zip(0..).map(|(time, number)| (place(time), number)).collect();
             bands.sort_unstable();
+            // Steps of the same time keep their order, one behind the other.
+            for next in 1..bands.len() {
+                bands[next].0 = bands[next].0.max(bands[next - 1].0 + 1);
+            }
             TileBands::Some(bands)
         })
         .collect();
@@ -63,8 +71,8 @@ pub(super) fn assemble(mut steps: Vec<Dated>) -> Result<Mosaic, IngestError> {
     Ok(mosaic)
 }
 
-/// Whether the files' own times tell them apart.
-fn own_times(steps: &[Dated]) -> Result<(), IngestError> {
+/// Whether the files' own times tell them apart. A single file may have two steps of one time: as it is, so it is served.
+fn own_times(steps: &[Dated], is_one_file: bool) -> Result<(), IngestError> {
     let refuse =
         |facts: &SourceFacts, reason: String| Err(IngestError::Mosaic { name: facts.name.clone(), reason });
     let mut step_of: BTreeMap<Timestamp, (usize, &str)> = BTreeMap::new();
@@ -74,7 +82,7 @@ fn own_times(steps: &[Dated]) -> Result<(), IngestError> {
             if facts.times.is_empty() || facts.times.len() != facts.bands.len() {
                 return refuse(facts, "nothing tells of which date it is".to_owned());
             }
-            if distinct.len() != facts.times.len() {
+            if distinct.len() != facts.times.len() && !is_one_file {
                 return refuse(facts, "two of its steps have the same time".to_owned());
             }
             for &time in &facts.times {
@@ -159,6 +167,13 @@ mod tests {
     }
 
     #[test]
+    fn a_file_may_have_a_time_twice() {
+        let mosaic = assemble(vec![step("a", 0.0, None, &[8, 7, 8, 9])]).unwrap();
+        assert_eq!(mosaic.times, [day(7), day(8), day(8), day(9)]);
+        assert_eq!(mosaic.tiles[0].bands, TileBands::Some(vec![(0, 1), (1, 0), (2, 2), (3, 3)]));
+    }
+
+    #[test]
     fn one_date_is_a_plain_raster_that_knows_when() {
         let mosaic = assemble(vec![step("a", 0.0, None, &[7])]).unwrap();
         assert_eq!((mosaic.times.as_slice(), labels(&mosaic)), ([day(7)].as_slice(), vec![""]));
@@ -175,7 +190,7 @@ mod tests {
         let (name, reason) = refused(vec![step("a", 0.0, None, &[7]), step("b", 0.0, None, &[7])]);
         assert_eq!(name, "b");
         assert!(reason.contains("1970-01-08") && reason.contains("'a'"), "{reason}");
-        let (name, reason) = refused(vec![step("a", 0.0, None, &[7, 7])]);
+        let (name, reason) = refused(vec![step("a", 0.0, None, &[7, 7]), step("b", 0.0, None, &[8])]);
         assert!(name == "a" && reason.contains("same time"), "{reason}");
         let (name, _) = refused(vec![step("a", 0.0, Some(1), &[7]), step("b", 0.0, None, &[])]);
         assert_eq!(name, "b");

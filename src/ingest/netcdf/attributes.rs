@@ -7,13 +7,15 @@ use crate::store::entry::{Number, PixelType};
 use crate::store::variable::VariableMeta;
 
 /// The attributes that are looked at.
-pub(super) const NAMES: [&str; 21] = [
+pub(super) const NAMES: [&str; 24] = [
     "_FillValue",
     "_Unsigned",
     "add_offset",
     "axis",
     "calendar",
     "coordinates",
+    "crs_wkt",
+    "epsg_code",
     "flag_masks",
     "flag_meanings",
     "flag_values",
@@ -21,6 +23,7 @@ pub(super) const NAMES: [&str; 21] = [
     "long_name",
     "missing_value",
     "positive",
+    "proj4",
     "scale_factor",
     "spatial_ref",
     "standard_name",

@@ -369,6 +369,9 @@ impl Array {
     }
 
     fn failed(&self, reason: &str) -> IngestError {
+        // The library keeps its own reason to itself.
+        let unsaid = "it is damaged, or compressed in a way that this machine's netCDF library does not know";
+        let reason = if reason.is_empty() { unsaid } else { reason };
         IngestError::raster(&*self.name, format!("variable '{}': {reason}", self.variable))
     }
 }

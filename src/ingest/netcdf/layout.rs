@@ -54,10 +54,21 @@ pub(super) enum Bands {
 /// Why there are none, or why one of them cannot be served, with the way out.
 pub(super) fn rasters(variables: &[Variable]) -> Result<Vec<Raster>, String> {
     let mut rasters = Vec::new();
+    let mut empty = None;
     for (number, variable) in variables.iter().enumerate() {
-        rasters.extend(raster(variables, number, variable)?);
+        let Some(raster) = raster(variables, number, variable)? else { continue };
+        match variable.dimensions.iter().find(|(_, length)| *length == 0) {
+            // Beside others it is no loss.
+            Some((dimension, _)) => {
+                empty = Some(format!(
+                    "variable '{}' has no values: its dimension '{dimension}' is empty",
+                    variable.name
+                ))
+            }
+            None => rasters.push(raster),
+        }
     }
-    if rasters.is_empty() { Err(why_none(variables)) } else { Ok(rasters) }
+    if rasters.is_empty() { Err(empty.unwrap_or_else(|| why_none(variables))) } else { Ok(rasters) }
 }
 
 fn raster(variables: &[Variable], number: usize, variable: &Variable) -> Result<Option<Raster>, String> {
@@ -82,9 +93,6 @@ fn raster(variables: &[Variable], number: usize, variable: &Variable) -> Result<
         }
     }
     let (Some((x, x_frame)), Some((y, y_frame))) = (x, y) else { return Ok(None) };
-    if let Some((name, _)) = variable.dimensions.iter().find(|(_, length)| *length == 0) {
-        return Err(format!("variable '{}' has no values: its dimension '{name}' is empty", variable.name));
-    }
     if others.len() > 1 {
         let names: Vec<&str> = others
             .iter()
@@ -246,6 +254,8 @@ mod tests {
         let mut variables = coordinates();
         variables.push(variable("v", &[("time", 0), ("lat", 5), ("lon", 7)], &[]));
         assert!(rasters(&variables).unwrap_err().contains("'time' is empty"));
+        variables.push(variable("flat", &[("lat", 5), ("lon", 7)], &[]));
+        assert_eq!(rasters(&variables).unwrap().len(), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! NetCDF: one raster per variable on rows and columns, with what CF says of it.
 //!
 //! ```text
-//! handle.rs      the file through GDAL
+//! handle.rs      the file through GDAL      classic.rs  whether it is all there      mapping.rs  its CRS
 //! attributes.rs  what CF attributes mean      axis.rs  coordinates → an even grid      time.rs  numbers → moments
 //! layout.rs      which variables are rasters
 //! reader.rs      pixels as stored, north up
@@ -9,20 +9,22 @@
 
 mod attributes;
 mod axis;
+mod classic;
 mod handle;
 mod layout;
+mod mapping;
 mod reader;
 mod time;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use gdal::spatial_ref::SpatialRef;
 use jiff::Timestamp;
 
-use super::crs;
 use super::dated::label;
-use super::error::IngestError;
+use super::error::{DiskContext, IngestError};
 use super::pixel::representable;
 use super::source::{Origin, SourceBand, SourceFacts, has_int8, side};
 use crate::store::entry::{Crs, PixelType};
@@ -51,6 +53,7 @@ pub(super) struct VariableFacts {
 /// with the way out.
 pub(super) fn inspect(path: &Path, name: &str) -> Result<Vec<VariableFacts>, IngestError> {
     let file = File::open(path, name)?;
+    is_complete(path, name)?;
     let mut variables = Vec::new();
     let mut arrays = Vec::new();
     for variable in file.array_names() {
@@ -65,6 +68,19 @@ pub(super) fn inspect(path: &Path, name: &str) -> Result<Vec<VariableFacts>, Ing
     let mut inspection =
         Inspection { path, name, variables, arrays, coordinates: BTreeMap::new(), crs: BTreeMap::new() };
     rasters.iter().map(|raster| inspection.facts(raster)).collect()
+}
+
+/// Checks that a file is as long as its header says.
+fn is_complete(path: &Path, name: &str) -> Result<(), IngestError> {
+    let file = fs::File::open(path).disk(|| format!("open '{name}'"))?;
+    let length = file.metadata().disk(|| format!("look at '{name}'"))?.len();
+    match classic::end_of_data(file) {
+        Some(end) if end > length => {
+            let reason = format!("it is cut off: its header promises {end} bytes, it has {length}");
+            Err(IngestError::raster(name, reason))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A file that is looked at.
@@ -86,7 +102,8 @@ impl Inspection<'_> {
         let (pixel, form) = self.pixel(raster).map_err(unsupported)?;
         let width = variable.dimensions[raster.x.dimension].1;
         let height = variable.dimensions[raster.y.dimension].1;
-        let (x, y) = (self.grid(raster.x)?, self.grid(raster.y)?);
+        let crs = self.crs(raster);
+        let (x, y) = (self.grid(raster.x, crs.as_ref())?, self.grid(raster.y, crs.as_ref())?);
         let unsupported = |reason: String| IngestError::Unsupported { name: self.name.to_owned(), reason };
         let geotransform = axis::geotransform(x, y, width, height)
             .map_err(|reason| unsupported(format!("variable '{}' {reason}", variable.name)))?;
@@ -139,7 +156,7 @@ impl Inspection<'_> {
             height: height_in_pixels,
             pixel,
             geotransform: Some(geotransform),
-            crs: self.crs(raster),
+            crs,
             pixel_is_point: false,
             nodata: attributes.nodata(pixel).and_then(|nodata| representable(pixel, nodata)),
             bands: match labels {
@@ -210,10 +227,15 @@ impl Inspection<'_> {
         Ok(entry.insert(values))
     }
 
-    fn grid(&mut self, axis: Axis) -> Result<Grid, IngestError> {
-        let Variable { name, element, .. } = self.variables[axis.coordinate].clone();
+    /// The grid along an axis, in the unit of the CRS.
+    fn grid(&mut self, axis: Axis, crs: Option<&Crs>) -> Result<Grid, IngestError> {
+        let Variable { name, element, attributes, .. } = self.variables[axis.coordinate].clone();
+        let factor = mapping::units_of(crs, attributes.text("units"));
         let file = self.name.to_owned();
-        axis::grid(self.values(axis.coordinate)?, element == Some(Element::Float32)).map_err(|reason| {
+        let found = axis::grid(self.values(axis.coordinate)?, element == Some(Element::Float32));
+        let found = found
+            .map(|Grid { first, step }| Grid { first: first * factor, step: step.map(|step| step * factor) });
+        found.map_err(|reason| {
             let reason = format!(
                 "its coordinate '{name}' {reason}; a raster has even pixels: regrid it, for example with 'cdo remapnn'"
             );
@@ -229,37 +251,49 @@ impl Inspection<'_> {
     ) -> Result<(Vec<Timestamp>, Option<Vec<String>>), IngestError> {
         match raster.bands {
             None => Ok((self.moment(raster.moment), None)),
-            Some(Bands::Times(axis)) => {
-                let times = self.times(axis.coordinate)?;
-                let labels = times.iter().map(|&time| label(time)).collect();
-                Ok((times, Some(labels)))
-            }
-            Some(Bands::Other { dimension, coordinate }) => {
-                let (name, length) = &variable.dimensions[dimension];
-                // As many bands as a TIFF can have are checked for where bands are put together.
-                let numbers = 0..*length;
-                let labels = match coordinate {
-                    Some(coordinate) => {
-                        let unit = self.variables[coordinate].attributes.text("units").to_owned();
-                        let values = self.values(coordinate)?;
-                        values
-                            .iter()
-                            .map(|value| format!("{name} {value} {unit}").trim_end().to_owned())
-                            .collect()
-                    }
-                    None if *length <= u64::from(u16::MAX) => {
-                        numbers.map(|number| format!("{name} {number}")).collect()
-                    }
-                    None => {
-                        return Err(IngestError::Unsupported {
-                            name: self.name.to_owned(),
-                            reason: format!("variable '{}' has {length} bands", variable.name),
-                        });
-                    }
-                };
-                Ok((Vec::new(), Some(labels)))
-            }
+            Some(Bands::Times(axis)) => match self.times(axis.coordinate) {
+                Ok(times) => {
+                    let labels = times.iter().map(|&time| label(time)).collect();
+                    Ok((times, Some(labels)))
+                }
+                // Steps that are no dates are still steps.
+                Err(IngestError::Unsupported { .. }) => {
+                    let coordinate = Some(axis.coordinate);
+                    self.other_bands(variable, axis.dimension, coordinate)
+                }
+                Err(error) => Err(error),
+            },
+            Some(Bands::Other { dimension, coordinate }) => self.other_bands(variable, dimension, coordinate),
         }
+    }
+
+    /// What bands are called that are no dates.
+    fn other_bands(
+        &mut self,
+        variable: &Variable,
+        dimension: usize,
+        coordinate: Option<usize>,
+    ) -> Result<(Vec<Timestamp>, Option<Vec<String>>), IngestError> {
+        let (name, length) = &variable.dimensions[dimension];
+        // As many bands as a TIFF can have are checked for where bands are put together.
+        let numbers = 0..*length;
+        let labels = match coordinate {
+            Some(coordinate) => {
+                let unit = self.variables[coordinate].attributes.text("units").to_owned();
+                let values = self.values(coordinate)?;
+                values.iter().map(|value| format!("{name} {value} {unit}").trim_end().to_owned()).collect()
+            }
+            None if *length <= u64::from(u16::MAX) => {
+                numbers.map(|number| format!("{name} {number}")).collect()
+            }
+            None => {
+                return Err(IngestError::Unsupported {
+                    name: self.name.to_owned(),
+                    reason: format!("variable '{}' has {length} bands", variable.name),
+                });
+            }
+        };
+        Ok((Vec::new(), Some(labels)))
     }
 
     fn times(&mut self, coordinate: usize) -> Result<Vec<Timestamp>, IngestError> {
@@ -282,34 +316,20 @@ impl Inspection<'_> {
 
     /// The grid mapping's CRS; plain longitudes and latitudes are EPSG:4326.
     fn crs(&mut self, raster: &Raster) -> Option<Crs> {
-        let mapping = self.variables[raster.variable].attributes.text("grid_mapping").to_owned();
+        let mapping = mapping::name_of(&self.variables, raster);
         let array = &self.arrays[raster.variable];
-        let frame = raster.frame;
-        let stated = if mapping.is_empty() {
-            None
-        } else {
-            self.crs
-                .entry(mapping)
-                .or_insert_with(|| array.spatial_ref().and_then(|srs| describe(&srs)))
-                .clone()
-        };
-        let plain = || SpatialRef::from_epsg(4326).ok().and_then(|srs| crs::describe(&srs).ok());
-        stated.or_else(|| (frame == Frame::Geographic).then(plain).flatten())
+        let stated = mapping.and_then(|mapping| {
+            let variables = &self.variables;
+            let find = || {
+                let by_gdal = array.spatial_ref().and_then(|srs| mapping::describe(&srs));
+                by_gdal.or_else(|| mapping::crs(variables, &mapping))
+            };
+            self.crs.entry(mapping.clone()).or_insert_with(find).clone()
+        });
+        let is_geographic = raster.frame == Frame::Geographic;
+        let plain = || SpatialRef::from_epsg(4326).ok().and_then(|srs| mapping::describe(&srs));
+        stated.or_else(|| is_geographic.then(plain).flatten())
     }
-}
-
-/// A CRS; a nameless one on the ellipsoid of WGS 84 is EPSG:4326, which is how most netCDF files put it.
-fn describe(srs: &SpatialRef) -> Option<Crs> {
-    let datum = srs.get_attr_value("DATUM", 0).ok().flatten().unwrap_or_default().to_ascii_lowercase();
-    let is_nameless = ["unknown", "unnamed", "not specified", "not_specified", "wgs"]
-        .iter()
-        .any(|start| datum.starts_with(start));
-    let is_wgs84 = srs.is_geographic()
-        && is_nameless
-        && srs.semi_major().is_ok_and(|axis| (axis - 6_378_137.0).abs() < 1e-3)
-        && srs.semi_minor().is_ok_and(|axis| (axis - 6_356_752.314_245).abs() < 1e-5);
-    let known = if is_wgs84 { SpatialRef::from_epsg(4326).ok() } else { None };
-    crs::describe(known.as_ref().unwrap_or(srs)).ok().filter(|crs| !crs.wkt1.is_empty())
 }
 
 #[cfg(test)]

@@ -108,6 +108,62 @@ fn columns_from_east_to_west_are_turned_round() {
     assert_eq!(found.facts(0).crs, None);
 }
 
+/// A file in EPSG:3035 whose coordinates have this unit; `mapping` are the attributes of the variable `crs`.
+fn projected(units: &str, factor: f64, mapping: &[(&str, Values)], named: &[(&str, Values)]) -> Inspected {
+    let mut file = Classic::default();
+    let (y, x) = (file.dimension("y", 2), file.dimension("x", 3));
+    let axis = |centres: &[f64]| Values::Doubles(centres.iter().map(|centre| centre * factor).collect());
+    let units = [("units", Values::text(units))];
+    file.variable("y", &[y], &units, axis(&[3_000_500.0, 2_999_500.0]));
+    file.variable("x", &[x], &units, axis(&[4_000_500.0, 4_001_500.0, 4_002_500.0]));
+    file.variable("crs", &[], mapping, Values::Ints(vec![0]));
+    file.variable("v", &[y, x], named, Values::Ints(vec![1, 2, 3, 4, 5, 6]));
+    inspect_bytes(&file.bytes())
+}
+
+#[test]
+fn kilometres_become_the_metres_of_the_crs() {
+    let wkt = Values::text(&SpatialRef::from_epsg(3035).unwrap().to_wkt().unwrap());
+    let named = [("grid_mapping", Values::text("crs"))];
+    for (units, factor) in [("m", 1.0), ("km", 1e-3)] {
+        let found = projected(units, factor, &[("crs_wkt", wkt.clone())], &named);
+        let place = found.facts(0).geotransform.unwrap();
+        let wanted = [4e6, 1000.0, 0.0, 3_001_000.0, 0.0, -1000.0];
+        assert!(place.iter().zip(wanted).all(|(found, wanted)| (found - wanted).abs() < 1e-6), "{place:?}");
+        assert_eq!(found.facts(0).crs.as_ref().unwrap().epsg, Some(3035));
+    }
+    // Without a CRS nobody knows what they should become.
+    assert_eq!(projected("km", 1e-3, &[], &[]).facts(0).geotransform.unwrap()[1], 1.0);
+}
+
+#[test]
+fn a_crs_is_found_where_writers_put_it() {
+    let wkt = Values::text(&SpatialRef::from_epsg(3035).unwrap().to_wkt().unwrap());
+    let named = [("grid_mapping", Values::text("crs"))];
+    for (mapping, named) in [
+        (("epsg_code", Values::text("EPSG:3035")), &named[..]),
+        (("epsg_code", Values::Ints(vec![3035])), &named),
+        (("crs_wkt", wkt.clone()), &[]),
+        (("spatial_ref", wkt), &[]),
+    ] {
+        let found = projected("m", 1.0, std::slice::from_ref(&mapping), named);
+        assert_eq!(found.facts(0).crs.as_ref().unwrap().epsg, Some(3035), "{mapping:?}");
+    }
+    // Degrees are no coordinates of a projected one.
+    let plain = projected("m", 1.0, &[("epsg_code", Values::text("EPSG:4326"))], &[]);
+    assert_eq!(plain.facts(0).crs, None);
+}
+
+#[test]
+fn a_file_that_is_cut_off_is_named() {
+    let mut file = file(false);
+    file.variable("v", &[0, 1], &[], Values::Shorts(vec![7; 35]));
+    let bytes = file.bytes();
+    assert!(inspect_bytes(&bytes).result.is_ok());
+    let error = inspect_bytes(&bytes[..bytes.len() - 20]).result.unwrap_err().to_string();
+    assert!(error.contains("'package/file.nc'") && error.contains("cut off"), "{error}");
+}
+
 #[test]
 fn bytes_have_the_sign_that_the_file_says() {
     let mut file = file(false);
@@ -255,12 +311,17 @@ fn what_cannot_be_served_names_the_file_and_the_way_out() {
     nowhere.variable("v", &[a, b], &[], Values::Ints(vec![0; 6]));
     let reason = inspect_bytes(&nowhere.bytes()).refusal();
     assert!(reason.contains("no coordinates") && reason.contains("'v'"), "{reason}");
+}
 
+#[test]
+fn steps_that_are_no_dates_are_bands() {
     let mut timeless = file(false);
-    timeless.variables[2].attributes[0].1 = Values::text("months since 2021-01-01");
+    timeless.variables[2].attributes[0].1 = Values::text("fortnights since 2021-01-01");
     timeless.variable("v", &[2, 0, 1], &[], Values::Ints(vec![0; 105]));
-    let reason = inspect_bytes(&timeless.bytes()).refusal();
-    assert!(reason.contains("'time'") && reason.contains("months"), "{reason}");
+    let found = inspect_bytes(&timeless.bytes());
+    let bands = &found.facts(0).bands;
+    assert_eq!((bands.len(), bands[1].description.as_str()), (3, "time 10 fortnights since 2021-01-01"));
+    assert!(found.facts(0).times.is_empty());
 }
 
 #[test]

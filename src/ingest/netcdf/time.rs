@@ -13,21 +13,30 @@ const GREGORIAN: DateTime = jiff::civil::date(1582, 10, 15).at(0, 0, 0, 0);
 pub(super) fn decode(units: &str, calendar: &str, values: &[f64]) -> Result<Vec<Timestamp>, String> {
     let calendar = calendar.to_ascii_lowercase();
     let proleptic = calendar == "proleptic_gregorian";
-    if !proleptic && !["", "standard", "gregorian"].contains(&calendar.as_str()) {
+    let even = EvenCalendar::named(&calendar);
+    if !proleptic && even.is_none() && !["", "standard", "gregorian", "none"].contains(&calendar.as_str()) {
         return Err(format!("its calendar '{calendar}' is none that dates can be told in"));
+    }
+    if units.to_ascii_lowercase().replace("days", "day").starts_with("day as %y%m%d") {
+        return values.iter().map(|&value| written_out(value)).collect();
     }
     let (unit, since) = units
         .split_once(" since ")
         .ok_or_else(|| format!("its units '{units}' are not of the form '<unit> since <date>'"))?;
+    let epoch = epoch(since.trim()).ok_or_else(|| format!("its units '{units}' begin at no date"))?;
     let seconds = match unit.trim().to_ascii_lowercase().as_str() {
+        "months" | "month" => return values.iter().map(|&value| months_after(epoch, value)).collect(),
+        "years" | "year" => return values.iter().map(|&value| months_after(epoch, value * 12.0)).collect(),
+        "weeks" | "week" => 7.0 * 86_400.0,
         "days" | "day" | "d" => 86_400.0,
         "hours" | "hour" | "hr" | "hrs" | "h" => 3600.0,
         "minutes" | "minute" | "min" | "mins" => 60.0,
         "seconds" | "second" | "sec" | "secs" | "s" => 1.0,
         "milliseconds" | "millisecond" | "ms" | "msec" => 1e-3,
+        "microseconds" | "microsecond" => 1e-6,
+        "nanoseconds" | "nanosecond" | "ns" => 1e-9,
         unit => return Err(format!("its unit '{unit}' is none of days, hours, minutes, seconds")),
     };
-    let epoch = epoch(since.trim()).ok_or_else(|| format!("its units '{units}' begin at no date"))?;
     values
         .iter()
         .map(|&value| {
@@ -37,6 +46,9 @@ pub(super) fn decode(units: &str, calendar: &str, values: &[f64]) -> Result<Vec<
             if !value.is_finite() || milliseconds.abs() > 1e15 {
                 return Err(unusable());
             }
+            if let Some(even) = even {
+                return even.after(epoch, milliseconds as i64).ok_or_else(unusable);
+            }
             let moment = epoch
                 .checked_add(SignedDuration::from_millis(milliseconds as i64))
                 .map_err(|_| unusable())?;
@@ -44,6 +56,75 @@ pub(super) fn decode(units: &str, calendar: &str, values: &[f64]) -> Result<Vec<
             if early && !proleptic { Err(unusable()) } else { Ok(moment) }
         })
         .collect()
+}
+
+/// A calendar whose years are all alike. Its dates are ours where ours has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EvenCalendar {
+    NoLeap,
+    AllLeap,
+    ThirtyDays,
+}
+
+impl EvenCalendar {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "noleap" | "365_day" => Some(Self::NoLeap),
+            "all_leap" | "366_day" => Some(Self::AllLeap),
+            "360_day" => Some(Self::ThirtyDays),
+            _ => None,
+        }
+    }
+
+    fn months(self) -> [i64; 12] {
+        match self {
+            Self::NoLeap => [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31],
+            Self::AllLeap => [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31],
+            Self::ThirtyDays => [30; 12],
+        }
+    }
+
+    /// The date that is so long after another in this calendar; `None` where ours has no such date.
+    fn after(self, epoch: Timestamp, milliseconds: i64) -> Option<Timestamp> {
+        let months = self.months();
+        let year_days: i64 = months.iter().sum();
+        let start = epoch.to_zoned(jiff::tz::TimeZone::UTC).datetime();
+        let midnight = start.date().to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+        let clock = epoch.as_millisecond() - midnight.as_millisecond() + milliseconds;
+        let before: i64 = months[..start.month() as usize - 1].iter().sum();
+        let days = i64::from(start.year()) * year_days + before + i64::from(start.day()) - 1;
+        let days = days + clock.div_euclid(86_400_000);
+        let (year, mut day) = (days.div_euclid(year_days), days.rem_euclid(year_days));
+        let mut month = 0;
+        while day >= months[month] {
+            day -= months[month];
+            month += 1;
+        }
+        let date = jiff::civil::Date::new(i16::try_from(year).ok()?, month as i8 + 1, day as i8 + 1).ok()?;
+        let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+        midnight.checked_add(SignedDuration::from_millis(clock.rem_euclid(86_400_000))).ok()
+    }
+}
+
+/// Whole months later: what producers mean who count in months, whatever the dictionary of units says of their length.
+fn months_after(epoch: Timestamp, months: f64) -> Result<Timestamp, String> {
+    let unusable = || format!("{months} is no whole number of months");
+    let whole =
+        (months.fract() == 0.0 && months.abs() < 1e5).then_some(months as i64).ok_or_else(unusable)?;
+    let start = epoch.to_zoned(jiff::tz::TimeZone::UTC);
+    let later = start.checked_add(jiff::Span::new().months(whole)).map_err(|_| unusable())?;
+    Ok(later.timestamp())
+}
+
+/// `20210101.5`: a date as a number, and the part of the day.
+fn written_out(value: f64) -> Result<Timestamp, String> {
+    let unusable = || format!("its value {value} is no date of eight digits");
+    let whole = (1e7..1e8).contains(&value).then_some(value as i64).ok_or_else(unusable)?;
+    let (year, month, day) = (whole / 10_000, whole / 100 % 100, whole % 100);
+    let date = jiff::civil::Date::new(year as i16, month as i8, day as i8).map_err(|_| unusable())?;
+    let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| unusable())?.timestamp();
+    let milliseconds = (value.fract() * 86_400_000.0).round() as i64;
+    midnight.checked_add(SignedDuration::from_millis(milliseconds)).map_err(|_| unusable())
 }
 
 /// `2021-01-01`, `2021-1-1 00:00:0.0`, `1970-01-01T00:00:00Z`, `1950-01-01 00:00:00 +00:00` …
@@ -118,14 +199,34 @@ mod tests {
     }
 
     #[test]
+    fn other_ways_to_count_days() {
+        let one = |units: &str, calendar: &str, value: f64| {
+            decode(units, calendar, &[value]).unwrap()[0].to_string()
+        };
+        assert_eq!(one("days since 1970-01-01", "noleap", 51.0 * 365.0 + 59.0), "2021-03-01T00:00:00Z");
+        assert_eq!(one("hours since 1970-01-01 06:00", "365_day", -12.0), "1969-12-31T18:00:00Z");
+        assert_eq!(one("days since 2000-01-01", "all_leap", 366.0), "2001-01-01T00:00:00Z");
+        assert_eq!(one("days since 1970-01-01", "360_day", 51.0 * 360.0 + 30.5), "2021-02-01T12:00:00Z");
+        assert_eq!(one("months since 2021-01-31", "", 1.0), "2021-02-28T00:00:00Z");
+        assert_eq!(one("years since 2012-01-01", "standard", 9.0), "2021-01-01T00:00:00Z");
+        assert_eq!(one("weeks since 2021-01-01", "", 2.0), "2021-01-15T00:00:00Z");
+        assert_eq!(one("nanoseconds since 1970-01-01", "", 1_609_459_200e9), "2021-01-01T00:00:00Z");
+        assert_eq!(one("day as %Y%m%d.%f", "", 20_210_101.5), "2021-01-01T12:00:00Z");
+    }
+
+    #[test]
     fn what_is_no_date_is_said() {
         let refused =
             |units: &str, calendar: &str, value: f64| decode(units, calendar, &[value]).unwrap_err();
         assert!(refused("days", "", 1.0).contains("'days'"));
-        assert!(refused("months since 2000-01-01", "", 1.0).contains("months"));
+        assert!(refused("months since 2000-01-01", "", 1.5).contains("months"));
+        assert!(refused("fortnights since 2000-01-01", "", 1.0).contains("fortnights"));
+        assert!(refused("day as %Y%m%d.%f", "", 20_211_301.0).contains("20211301"));
         assert!(refused("days since yesterday", "", 1.0).contains("no date"));
         assert!(refused("days since 2000-02-30", "", 1.0).contains("no date"));
-        assert!(refused("days since 2000-01-01", "360_day", 1.0).contains("360_day"));
+        assert!(refused("days since 2000-01-01", "julian", 1.0).contains("julian"));
+        // Ours has no 30th of February.
+        assert!(refused("days since 2000-01-01", "360_day", 59.0).contains("no time"));
         assert!(refused("days since 2000-01-01", "", f64::NAN).contains("NaN"));
         assert!(refused("days since 2000-01-01", "", 1e300).contains("no time"));
         assert!(refused("days since 0001-01-01", "standard", 1.0).contains("no time"));

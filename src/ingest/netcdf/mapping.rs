@@ -1,0 +1,68 @@
+//! The CRS of a variable: its grid mapping, in the words of CF, of GDAL and of others.
+
+use gdal::spatial_ref::SpatialRef;
+
+use super::attributes::Attributes;
+use super::axis::Frame;
+use super::layout::{Raster, Variable};
+use crate::ingest::crs;
+use crate::store::entry::Crs;
+
+/// Attributes that hold a whole definition.
+const DEFINITIONS: [&str; 4] = ["crs_wkt", "spatial_ref", "epsg_code", "proj4"];
+
+/// The name of a raster's grid mapping. Where the variable names none, but one variable of the file defines a CRS of
+/// the coordinates' kind, it is that: writers forget the attribute.
+pub(super) fn name_of(variables: &[Variable], raster: &Raster) -> Option<String> {
+    // `crs`, or in the expanded form `crs: x y other: lat lon`.
+    let named = variables[raster.variable].attributes.text("grid_mapping");
+    let named = named.split([':', ' ']).next().unwrap_or_default();
+    if !named.is_empty() {
+        return Some(named.to_owned());
+    }
+    let mut defining = variables.iter().filter(|variable| definition(&variable.attributes).is_some());
+    let only = defining.next().filter(|_| defining.next().is_none())?;
+    let fits = crs(variables, &only.name)?.projected == (raster.frame != Frame::Geographic);
+    fits.then(|| only.name.clone())
+}
+
+/// The CRS that a grid mapping defines as a whole, for where GDAL does not understand it.
+pub(super) fn crs(variables: &[Variable], mapping: &str) -> Option<Crs> {
+    let variable = variables.iter().find(|variable| variable.name == mapping)?;
+    let srs = SpatialRef::from_definition(&definition(&variable.attributes)?).ok()?;
+    describe(&srs)
+}
+
+fn definition(attributes: &Attributes) -> Option<String> {
+    let text = DEFINITIONS.iter().map(|name| attributes.text(name)).find(|text| !text.is_empty());
+    let code = || match attributes.numbers("epsg_code").as_slice() {
+        [code] => Some(format!("EPSG:{code}")),
+        _ => None,
+    };
+    match text {
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => Some(format!("EPSG:{digits}")),
+        Some(text) => Some(text.to_owned()),
+        None => code(),
+    }
+}
+
+/// By what coordinates in these units are multiplied to be in the unit of the CRS: GDAL does so with kilometres.
+pub(super) fn units_of(crs: Option<&Crs>, units: &str) -> f64 {
+    let is_km = ["km", "kilometre", "kilometres", "kilometer", "kilometers"].contains(&units);
+    let srs = crs.filter(|crs| is_km && crs.projected).and_then(|crs| SpatialRef::from_wkt(&crs.wkt1).ok());
+    srs.map_or(1.0, |srs| 1000.0 / srs.linear_units())
+}
+
+/// A CRS; a nameless one on the ellipsoid of WGS 84 is EPSG:4326, which is how most netCDF files put it.
+pub(super) fn describe(srs: &SpatialRef) -> Option<Crs> {
+    let datum = srs.get_attr_value("DATUM", 0).ok().flatten().unwrap_or_default().to_ascii_lowercase();
+    let is_nameless = ["unknown", "unnamed", "not specified", "not_specified", "wgs"]
+        .iter()
+        .any(|start| datum.starts_with(start));
+    let is_wgs84 = srs.is_geographic()
+        && is_nameless
+        && srs.semi_major().is_ok_and(|axis| (axis - 6_378_137.0).abs() < 1e-3)
+        && srs.semi_minor().is_ok_and(|axis| (axis - 6_356_752.314_245).abs() < 1e-5);
+    let known = if is_wgs84 { SpatialRef::from_epsg(4326).ok() } else { None };
+    crs::describe(known.as_ref().unwrap_or(srs)).ok().filter(|crs| !crs.wkt1.is_empty())
+}
