@@ -1,10 +1,10 @@
 //! From the files of a package to the rasters of an entry: which files (and variables) make which raster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::dated::{self, Series, label};
+use super::dated::{self, Series, Step, label};
 use super::discover::{self, Layer};
 use super::error::{DiskContext, IngestError};
 use super::mosaic::Mosaic;
@@ -28,7 +28,10 @@ pub(super) fn rasters(
 ) -> Result<Vec<(Layer, Mosaic)>, IngestError> {
     let mut rasters = Vec::new();
     for series in dated::series(discover::layers(files)) {
-        rasters.extend(tiffs(series, unpacked)?);
+        let steps = inspect(series.steps, unpacked)?;
+        for (stem, steps) in by_place(&series.stem, steps) {
+            rasters.extend(together_or_apart(&stem, steps)?);
+        }
     }
     let series = dated::series(discover::netcdf_layers(files));
     let is_alone = series.len() == 1;
@@ -47,18 +50,48 @@ pub(super) fn rasters(
     Ok(rasters)
 }
 
-fn tiffs(series: Series, unpacked: &Path) -> Result<Vec<(Layer, Mosaic)>, IngestError> {
-    let mut steps = Vec::with_capacity(series.steps.len());
-    for step in series.steps {
-        let inspect = |name: &String| {
-            super::child::say_what_is_read(name);
-            let path = unpacked.join(name);
-            source::inspect(&path, name).map(|facts| (path, facts))
-        };
-        let sources = step.layer.files.iter().map(inspect).collect::<Result<Vec<_>, _>>()?;
-        steps.push(Named { stem: step.layer.stem, dated: Dated { date: step.date, sources } });
+/// Reads the facts of all files of a series.
+fn inspect(steps: Vec<Step>, unpacked: &Path) -> Result<Vec<Named>, IngestError> {
+    let facts = |name: &String| {
+        super::child::say_what_is_read(name);
+        let path = unpacked.join(name);
+        source::inspect(&path, name).map(|facts| (path, facts))
+    };
+    let named = |step: Step| {
+        let sources = step.layer.files.iter().map(facts).collect::<Result<Vec<_>, _>>()?;
+        Ok(Named { stem: step.layer.stem, dated: Dated { date: step.date, sources } })
+    };
+    steps.into_iter().map(named).collect()
+}
+
+/// Tiles of one name whose folders have a CRS each (`French_DOMs/` beside the main land) are a raster for each CRS. Where
+/// the CRSs are mixed within a folder they stay together, and are refused by name.
+fn by_place(stem: &str, steps: Vec<Named>) -> Vec<(String, Vec<Named>)> {
+    let crs_of = |facts: &SourceFacts| facts.crs.as_ref().map(|crs| (crs.epsg, crs.wkt2.clone()));
+    let folder_of = |facts: &SourceFacts| facts.name.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+    let mut by_folder = BTreeMap::new();
+    let all = || steps.iter().flat_map(|step| &step.dated.sources).map(|(_, facts)| facts);
+    let is_clear = all().all(|facts| {
+        let crs = crs_of(facts);
+        *by_folder.entry(folder_of(facts)).or_insert_with(|| crs.clone()) == crs
+    });
+    let kinds: BTreeSet<_> = all().map(crs_of).collect();
+    let is_mixed_step = steps.iter().any(|step| {
+        let first = step.dated.sources.first().map(|(_, facts)| crs_of(facts));
+        step.dated.sources.iter().any(|(_, facts)| Some(crs_of(facts)) != first)
+    });
+    if !is_clear || kinds.len() < 2 || !is_mixed_step {
+        return vec![(stem.to_owned(), steps)];
     }
-    together_or_apart(&series.stem, steps)
+    let of_kind = |kind: &_| {
+        let part = |step: &Named| {
+            let mut step = step.clone();
+            step.dated.sources.retain(|(_, facts)| crs_of(facts) == *kind);
+            (!step.dated.sources.is_empty()).then_some(step)
+        };
+        (stem.to_owned(), steps.iter().filter_map(part).collect())
+    };
+    kinds.iter().map(of_kind).collect()
 }
 
 /// The sources of one date with the name they have when they stay alone.

@@ -51,7 +51,8 @@ pub(super) fn role(name: &str, attributes: &Attributes) -> Option<Role> {
         "T" | "t" => Some(Role::Time),
         _ => None,
     };
-    let by_name = || match name.to_ascii_lowercase().as_str() {
+    let leaf = name.rsplit('/').next().unwrap_or(name);
+    let by_name = || match leaf.to_ascii_lowercase().as_str() {
         "lon" | "long" | "longitude" => Some(Role::X(Frame::Geographic)),
         "lat" | "latitude" => Some(Role::Y(Frame::Geographic)),
         "x" | "easting" => Some(Role::X(Frame::Other)),

@@ -18,6 +18,8 @@ use crate::ingest::source::GDT_INT8;
 
 /// Most numbers of an attribute that are looked at; a list of classes has a few hundred.
 const LARGEST_ATTRIBUTE: u64 = 65_536;
+/// How deep groups are looked into.
+const MOST_GROUPS: usize = 8;
 /// GDAL's class of types for numbers.
 const NUMERIC: u32 = gdal_sys::GDALExtendedDataTypeClass::GEDTC_NUMERIC;
 /// GDAL's class of types for texts.
@@ -110,20 +112,11 @@ impl File {
         Ok(Self { group, name: name.to_owned(), _dataset: dataset })
     }
 
-    /// Names of the variables at the root, in the order of the file.
+    /// Paths of the variables, those of a group behind those around it, in the order of the file: `v`, `group/v`.
     pub(super) fn array_names(&self) -> Vec<String> {
         let mut names = Vec::new();
-        // SAFETY: the group is open; the list is null-terminated, copied, and freed once.
-        unsafe {
-            let options = show_all();
-            let list = gdal_sys::GDALGroupGetMDArrayNames(self.group, options.as_ptr().cast_mut().cast());
-            let mut next = list;
-            while !next.is_null() && !(*next).is_null() {
-                names.push(CStr::from_ptr(*next).to_string_lossy().into_owned());
-                next = next.add(1);
-            }
-            gdal_sys::CSLDestroy(list);
-        }
+        // SAFETY: the group is open as long as `self`.
+        unsafe { collect_names(self.group, "", 0, &mut names) };
         names
     }
 
@@ -134,17 +127,59 @@ impl File {
     pub(super) fn array(&self, variable: &str) -> Result<Array, IngestError> {
         let failed =
             |reason: String| IngestError::raster(&*self.name, format!("variable '{variable}': {reason}"));
-        let name = CString::new(variable).map_err(|error| failed(error.to_string()))?;
+        let name = CString::new(format!("/{variable}")).map_err(|error| failed(error.to_string()))?;
         // SAFETY: the group is open and the name a C string; the array is released once, in its Drop.
         let handle = unsafe {
             gdal_sys::CPLErrorReset();
-            gdal_sys::GDALGroupOpenMDArray(self.group, name.as_ptr(), ptr::null_mut())
+            gdal_sys::GDALGroupOpenMDArrayFromFullname(self.group, name.as_ptr(), ptr::null_mut())
         };
         if handle.is_null() {
             return Err(failed(last_error()));
         }
         Ok(Array { handle, name: self.name.clone(), variable: variable.to_owned() })
     }
+}
+
+/// Adds the paths of all variables of a group and of those below it.
+///
+/// # Safety
+/// `group` is open.
+unsafe fn collect_names(group: gdal_sys::GDALGroupH, path: &str, depth: usize, names: &mut Vec<String>) {
+    let options = show_all();
+    // SAFETY: the group is open; both lists are copied and freed once; a group that is opened is released once.
+    unsafe {
+        let own = gdal_sys::GDALGroupGetMDArrayNames(group, options.as_ptr().cast_mut().cast());
+        names.extend(take_list(own).into_iter().map(|name| format!("{path}{name}")));
+        if depth >= MOST_GROUPS {
+            return;
+        }
+        for name in take_list(gdal_sys::GDALGroupGetGroupNames(group, ptr::null_mut())) {
+            let Ok(c_name) = CString::new(name.as_str()) else { continue };
+            let inner = gdal_sys::GDALGroupOpenGroup(group, c_name.as_ptr(), ptr::null_mut());
+            if !inner.is_null() {
+                collect_names(inner, &format!("{path}{name}/"), depth + 1, names);
+                gdal_sys::GDALGroupRelease(inner);
+            }
+        }
+    }
+}
+
+/// Copies a list of texts and frees it.
+///
+/// # Safety
+/// `list` is null or a null-terminated list of C strings that nobody uses afterwards.
+unsafe fn take_list(list: *mut *mut c_char) -> Vec<String> {
+    let mut texts = Vec::new();
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut next = list;
+        while !next.is_null() && !(*next).is_null() {
+            texts.push(CStr::from_ptr(*next).to_string_lossy().into_owned());
+            next = next.add(1);
+        }
+        gdal_sys::CSLDestroy(list);
+    }
+    texts
 }
 
 /// GDAL hides coordinates and what it has functions of its own for, unless told otherwise.
@@ -173,7 +208,7 @@ impl Drop for Array {
 }
 
 impl Array {
-    /// Names and lengths of its dimensions, the slowest first.
+    /// Paths and lengths of its dimensions, the slowest first.
     pub(super) fn dimensions(&self) -> Vec<(String, u64)> {
         let mut count = 0;
         // SAFETY: the array is open; the list has `count` dimensions and is released once, names are copied.
@@ -185,8 +220,9 @@ impl Array {
             let dimensions = (0..count)
                 .map(|number| {
                     let dimension = *list.add(number);
-                    let name = CStr::from_ptr(gdal_sys::GDALDimensionGetName(dimension));
-                    (name.to_string_lossy().into_owned(), gdal_sys::GDALDimensionGetSize(dimension))
+                    let path = CStr::from_ptr(gdal_sys::GDALDimensionGetFullName(dimension));
+                    let path = path.to_string_lossy().trim_start_matches('/').to_owned();
+                    (path, gdal_sys::GDALDimensionGetSize(dimension))
                 })
                 .collect();
             gdal_sys::GDALReleaseDimensions(list, count);

@@ -7,8 +7,9 @@ use super::handle::Element;
 /// A variable as the file describes it.
 #[derive(Debug, Clone)]
 pub(super) struct Variable {
+    /// Its path: `v`, `group/v`.
     pub(super) name: String,
-    /// Names and lengths, the slowest first.
+    /// Paths and lengths, the slowest first.
     pub(super) dimensions: Vec<(String, u64)>,
     /// `None` for texts and structures.
     pub(super) element: Option<Element>,
@@ -160,7 +161,7 @@ fn why_none(variables: &[Variable]) -> String {
             && variable.dimensions.iter().filter(|(_, length)| *length > 1).count() >= 2
     };
     let Some(first) = variables.iter().filter(flat).find(|variable| !is_coordinate(variable)) else {
-        return "it has no variable with rows and columns in its root group".to_owned();
+        return "it has no variable with rows and columns".to_owned();
     };
     let mut curvilinear = variables.iter().filter(flat).filter(|variable| is_coordinate(variable));
     if let (Some(one), Some(other)) = (curvilinear.next(), curvilinear.next()) {
@@ -229,6 +230,21 @@ mod tests {
         assert_eq!((found[0].bands, found[0].moment), (None, Some(2)));
         assert_eq!((found[1].bands, found[1].moment), (None, Some(2)));
         assert_eq!(found[2].bands, Some(Bands::Other { dimension: 1, coordinate: None }));
+    }
+
+    #[test]
+    fn groups_have_their_own_coordinates_or_those_around_them() {
+        let mut variables = coordinates();
+        variables.extend([
+            variable("g/lat", &[("g/lat", 2)], &[]),
+            variable("g/lon", &[("g/lon", 3)], &[]),
+            variable("g/own", &[("g/lat", 2), ("g/lon", 3)], &[]),
+            variable("g/shared", &[("lat", 5), ("lon", 7)], &[]),
+        ]);
+        let found = rasters(&variables).unwrap();
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].y.coordinate, found[0].x.coordinate), (5, 6));
+        assert_eq!((found[1].y.coordinate, found[1].x.coordinate), (0, 1));
     }
 
     #[test]

@@ -274,7 +274,8 @@ impl Inspection<'_> {
         dimension: usize,
         coordinate: Option<usize>,
     ) -> Result<(Vec<Timestamp>, Option<Vec<String>>), IngestError> {
-        let (name, length) = &variable.dimensions[dimension];
+        let (path, length) = &variable.dimensions[dimension];
+        let name = path.rsplit('/').next().unwrap_or(path);
         // As many bands as a TIFF can have are checked for where bands are put together.
         let numbers = 0..*length;
         let labels = match coordinate {
@@ -322,7 +323,10 @@ impl Inspection<'_> {
             let variables = &self.variables;
             let find = || {
                 let by_gdal = array.spatial_ref().and_then(|srs| mapping::describe(&srs));
-                by_gdal.or_else(|| mapping::crs(variables, &mapping))
+                // GDAL makes something of a name without parameters.
+                let is_known = by_gdal.as_ref().is_some_and(|crs| crs.epsg.is_some());
+                let defined = if is_known { None } else { mapping::crs(variables, &mapping) };
+                defined.or(by_gdal)
             };
             self.crs.entry(mapping.clone()).or_insert_with(find).clone()
         });

@@ -214,3 +214,31 @@ fn tiles_of_another_type_and_nodata_become_one_raster() {
     assert!(error.to_string().contains("a_E41N30.tif"), "{error}");
     assert!(error.to_string().contains("255, which is nodata in the other tiles"), "{error}");
 }
+
+#[test]
+fn overseas_tiles_of_the_same_name_are_a_raster_of_their_own() {
+    let write = |shop: &Workshop, name: &str, column: usize, epsg: u32, size: usize| {
+        let path = shop.path(&format!("in/{name}"));
+        let transform = [4_000_000.0 + column as f64 * 700.0, 10.0, 0.0, 3_000_000.0, 0.0, -10.0];
+        let tiff = Tiff { size: (70, size), transform, epsg: Some(epsg), ..Tiff::default() };
+        tiff.write(&path, |_, y, x| pixel(y, column * 70 + x));
+        path
+    };
+    let shop = Workshop::new();
+    let files = [
+        ("D/DATA/T_E43N32.tif", write(&shop, "a.tif", 0, 3035, 90)),
+        ("D/DATA/T_E44N32.tif", write(&shop, "b.tif", 1, 3035, 90)),
+        ("D/French_DOMs/T_E03N70.tif", write(&shop, "c.tif", 0, 32740, 50)),
+    ];
+    let members: Vec<(&str, &Path)> = files.iter().map(|(name, path)| (*name, path.as_path())).collect();
+    let meta = shop.ingest(&shop.zip(&members)).unwrap();
+    let found: Vec<_> =
+        meta.rasters.iter().map(|r| (r.width, r.height, r.crs.as_ref().unwrap().epsg.unwrap())).collect();
+    assert_eq!(found, [(140, 90, 3035), (70, 50, 32740)]);
+    // Mixed within a folder they are a mistake.
+    let mixed: Vec<(&str, &Path)> =
+        members.iter().zip(["T_E43N32.tif", "T_E44N32.tif", "T_E03N70.tif"]).map(|(m, n)| (n, m.1)).collect();
+    let shop = Workshop::new();
+    let error = shop.ingest(&shop.zip(&mixed)).unwrap_err();
+    assert!(matches!(error, IngestError::Mosaic { .. }), "{error}");
+}
