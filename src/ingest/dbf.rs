@@ -51,11 +51,21 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Table> {
     Some(Table { fields, records })
 }
 
-/// UTF-8 where it is valid, else Latin-1 (the usual code page of these files).
+/// What Windows has where Latin-1 has control characters (0x80 to 0x9F): dashes, quotes, š.
+const WINDOWS: [char; 32] = [
+    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}',
+    '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+];
+
+/// UTF-8 where it is valid, else Windows' Latin-1, code page 1252 (the usual one of these files).
 fn text(bytes: &[u8]) -> String {
+    let windows = |byte: u8| match byte {
+        0x80..=0x9F => WINDOWS[usize::from(byte - 0x80)],
+        _ => char::from(byte),
+    };
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
-        Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
+        Err(_) => bytes.iter().map(|&byte| windows(byte)).collect(),
     };
     text.trim_matches(|c: char| c == '\0' || c.is_whitespace()).to_owned()
 }
@@ -126,5 +136,10 @@ pub(super) mod tests {
         assert_eq!(parse(&bytes).unwrap().records, [["2", "b"]]);
         bytes[first_record + 9 + 5] = 0xE9;
         assert_eq!(parse(&bytes).unwrap().records, [["2", "é"]]);
+    }
+    #[test]
+    fn names_in_the_code_page_of_windows() {
+        assert_eq!(text(b"Land \x96 \x93Wald\x94, \x8Auma, for\xEAt\x80"), "Land – “Wald”, Šuma, forêt€");
+        assert_eq!(text("Wälder – x".as_bytes()), "Wälder – x");
     }
 }
