@@ -91,7 +91,8 @@ fn convert_as<T: Pixel>(
 ) -> Result<RasterMeta, IngestError> {
     let facts = &mosaic.facts;
     let levels = grid::levels(mosaic.width, mosaic.height);
-    let has_meaning = !facts.palette.is_empty() || !classes.is_empty();
+    // The mean of combinations of bits is a combination that nobody measured.
+    let has_meaning = !facts.palette.is_empty() || !classes.is_empty() || facts.variable.bit_flags.is_some();
     let categorical = has_meaning && !facts.pixel.is_float();
     let array = target.entry.join(target.name);
     let shard_path = array.join(shard::shard_path(facts.bands.len()));

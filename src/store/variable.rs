@@ -14,6 +14,21 @@ pub struct VariableMeta {
     pub standard_name: String,
     /// Smallest and largest stored value that is a measurement; what lies outside are codes.
     pub valid_range: Option<[Number; 2]>,
+    /// What its bits mean, where values are combinations of bits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bit_flags: Option<BitFlags>,
+}
+
+/// The meaning of bits, as CF puts it (section 3.5).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BitFlags {
+    /// Which bits each meaning is about.
+    pub masks: Vec<Number>,
+    /// The value of these bits for each meaning; empty where each mask is one bit that is set or not.
+    pub values: Vec<Number>,
+    /// The meanings, separated by blanks; empty where they are not as many as masks.
+    pub meanings: String,
 }
 
 impl VariableMeta {

@@ -99,7 +99,7 @@ stored = dict(zarr.open_group(f"{stem}.zarr", mode="r")["band"].attrs)
 for key in ("long_name", "units", "flag_meanings"):
     if key in attributes:
         check(stored.get(key) == attributes[key], f"{key} became {stored.get(key)}")
-for key in ("flag_values", "valid_range"):
+for key in ("flag_values", "flag_masks", "valid_range"):
     if key in attributes:
         check(list(stored.get(key, [])) == attributes[key].tolist(), f"{key} became {stored.get(key)}")
 

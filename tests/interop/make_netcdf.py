@@ -87,6 +87,8 @@ def single(folder):
         variable(file, "uint32", "u4", plane, pattern("u4", 6) * 17_000_000, None)
         variable(file, "int64", "i8", plane, pattern("i8", 7) - 50, -1)
         variable(file, "float32", "f4", plane, pattern("f4", 8) / 7, np.float32(np.nan), units="m2 m-2")
+        variable(file, "quality", "u1", plane, pattern("u1", 10), None, flag_masks=np.array([1, 2, 128], "u1"),
+                 flag_meanings="cloud snow sea")
         variable(file, "float64", "f8", plane, pattern("f8", 9) / 3, -1.0)
 
 

@@ -70,11 +70,15 @@ fn every_variable_of_one_file() {
     // Cold: the names of a raster. Opening one fetches.
     assert!(mount.tif("single").exists() && mount.zarr("single").join("zarr.json").exists());
     assert_same(&python, &mount, "single", "single", "ssm", &files);
-    for variable in ["ssm_noise", "int8", "int16", "uint16", "int32", "uint32", "int64", "float32", "float64"]
+    for variable in
+        ["ssm_noise", "int8", "int16", "uint16", "int32", "uint32", "int64", "float32", "quality", "float64"]
     {
         assert_same(&python, &mount, "single", variable, variable, &files);
     }
     assert_gdal_opens(&mount, "single", 1);
+    // No mean of bits.
+    let root = std::fs::read_to_string(mount.product("single").join("quality.zarr/zarr.json")).unwrap();
+    assert!(root.contains("\"mode\""), "overviews of bits are combinations that nobody measured");
     let item = std::fs::read_to_string(mount.product("single").join("item.json")).unwrap();
     assert!(item.contains("./ssm_noise.tif") && item.contains("water_mask"), "{item}");
 }

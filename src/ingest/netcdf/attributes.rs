@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::ingest::classes::{AttributeTable, Column, Usage};
 use crate::store::entry::{Number, PixelType};
-use crate::store::variable::VariableMeta;
+use crate::store::variable::{BitFlags, VariableMeta};
 
 /// The attributes that are looked at.
 pub(super) const NAMES: [&str; 24] = [
@@ -117,7 +117,23 @@ impl Attributes {
             valid_range: range
                 .filter(|(low, high)| low <= high)
                 .map(|(low, high)| [Number(low), Number(high)]),
+            bit_flags: self.bit_flags(pixel),
         }
+    }
+
+    /// `flag_masks`, with the values and meanings that belong to them.
+    fn bit_flags(&self, pixel: PixelType) -> Option<BitFlags> {
+        let numbers = |name: &str| -> Vec<Number> {
+            self.numbers(name).into_iter().map(|value| Number(Self::stored(pixel, value))).collect()
+        };
+        let (masks, values) = (numbers("flag_masks"), numbers("flag_values"));
+        if masks.is_empty() || pixel.is_float() {
+            return None;
+        }
+        let words: Vec<&str> = self.text("flag_meanings").split_whitespace().collect();
+        let is_paired = words.len() == masks.len() && (values.is_empty() || values.len() == masks.len());
+        let meanings = if is_paired { words.join(" ") } else { String::new() };
+        Some(BitFlags { masks, values, meanings })
     }
 
     /// CF flags as a table of values and names. Masks are combinations of bits, not classes.
@@ -216,6 +232,16 @@ mod tests {
         );
         let masks = of(&[("flag_values", numbers(&[1.0])), ("flag_masks", numbers(&[1.0]))]);
         assert_eq!(masks.flags(PixelType::UInt8), None);
+        assert_eq!(
+            masks.bit_flags(PixelType::UInt8).unwrap_or_default().meanings,
+            "",
+            "a mask without a word"
+        );
+        let bits =
+            of(&[("flag_masks", numbers(&[1.0, 2.0, -128.0])), ("flag_meanings", text("cloud snow  sea"))]);
+        let flags = bits.variable(PixelType::UInt8).bit_flags.unwrap_or_default();
+        assert_eq!((flags.masks.last(), flags.meanings.as_str()), (Some(&Number(128.0)), "cloud snow sea"));
+        assert!(flags.values.is_empty() && bits.variable(PixelType::Float32).bit_flags.is_none());
         assert_eq!(of(&[]).flags(PixelType::UInt8), None);
     }
 

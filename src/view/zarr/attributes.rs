@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::documents::pixel_value;
 use super::level::{Axis, Level};
 use super::time;
-use crate::store::entry::{Class, Crs, RasterMeta};
+use crate::store::entry::{Class, Crs, Number, RasterMeta};
 
 /// The two Zarr formats that the view shows at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +76,18 @@ fn of_bands(raster: &RasterMeta, set: &mut impl FnMut(&str, Value)) {
     }
     if let Some(range) = variable.valid_range {
         set("valid_range", json!(range.map(|limit| pixel_value(raster, limit.0))));
+    }
+    if let Some(flags) = variable.bit_flags.as_ref().filter(|_| raster.classes.is_empty())
+        && !flags.meanings.is_empty()
+    {
+        let stored = |numbers: &[Number]| {
+            numbers.iter().map(|number| pixel_value(raster, number.0)).collect::<Vec<_>>()
+        };
+        set("flag_masks", json!(stored(&flags.masks)));
+        if !flags.values.is_empty() {
+            set("flag_values", json!(stored(&flags.values)));
+        }
+        set("flag_meanings", json!(flags.meanings));
     }
     let descriptions: Vec<&str> = raster.bands.iter().map(|band| band.description.as_str()).collect();
     match descriptions.as_slice() {

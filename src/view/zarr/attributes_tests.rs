@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::store::entry::{BandMeta, Number, PixelType};
+use crate::store::entry::{BandMeta, PixelType};
 use crate::store::fixture;
+use crate::store::variable::BitFlags;
 
 fn pixels(raster: &RasterMeta, format: Format) -> Map<String, Value> {
     of_pixels(raster, &Level::all(raster)[0], format)
@@ -67,6 +68,26 @@ fn bands_that_agree_are_scaled_by_cf() {
     raster.bands.truncate(1);
     raster.bands[0] = BandMeta { scale: Some(1.0), offset: Some(0.0), ..BandMeta::default() };
     assert!(!pixels(&raster, Format::V3).contains_key("scale_factor"));
+}
+
+#[test]
+fn bits_have_masks_instead_of_classes() {
+    let mut raster = fixture::raster("r", PixelType::UInt8, 10, 10);
+    let numbers = |numbers: &[f64]| numbers.iter().map(|&number| Number(number)).collect();
+    let mut flags = BitFlags { masks: numbers(&[1.0, 128.0]), values: vec![], meanings: "cloud sea".into() };
+    raster.variable.bit_flags = Some(flags.clone());
+    let attributes = pixels(&raster, Format::V3);
+    assert_eq!(
+        (&attributes["flag_masks"], &attributes["flag_meanings"]),
+        (&json!([1, 128]), &json!("cloud sea"))
+    );
+    assert!(!attributes.contains_key("flag_values"));
+    flags.values = numbers(&[1.0, 0.0]);
+    raster.variable.bit_flags = Some(flags);
+    assert_eq!(pixels(&raster, Format::V2)["flag_values"], json!([1, 0]));
+    // Classes of the package say it better.
+    raster.classes = fixture::classes("r", 10, 10).classes;
+    assert!(!pixels(&raster, Format::V3).contains_key("flag_masks"));
 }
 
 #[test]
