@@ -3,12 +3,13 @@ SHELL := /bin/bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test interop-qgis build lint fmt clean
+.PHONY: help demo test interop-qgis bench build lint fmt clean
 
 help:
 	@echo "make demo    build, mount a simulated service and walk through it; leaves nothing behind"
 	@echo "make test    lint, all tests (through real mounts), and how many ran"
 	@echo "make interop-qgis   what QGIS makes of every kind of package (installs QGIS: 680 MB)"
+	@echo "make bench   measure side by side with other tools, write docs/PERFORMANCE.md (an hour, 20 GB, alone on the machine)"
 	@echo "make build   the program, optimised: $(TARGET)/release/clmsfs"
 	@echo "make lint    rustfmt and clippy only"
 	@echo "make fmt     format the sources"
@@ -30,6 +31,14 @@ interop-qgis:
 	@scripts/interop-python
 	CLMSFS_INTEROP_TOOLS=qgis CLMSFS_TEST_PYTHON="$(abspath $(TARGET))/interop/bin/python" \
 	$(CARGO) test --locked --test interop -- --show-output
+
+# A part: make bench BENCH="benches/reading.py chunks"
+BENCH ?= benches/convert.py benches/reading.py benches/listing.py
+bench:
+	@scripts/system-packages bench
+	@scripts/interop-python bench
+	$(CARGO) build --locked --release
+	@PYTHONDONTWRITEBYTECODE=1 scripts/bench "$(TARGET)/interop-bench/bin/python" $(BENCH)
 
 build:
 	@scripts/system-packages build

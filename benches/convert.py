@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import rasters
-from measure import FOLDER, PROGRAM, ROUNDS, Cost, compare, cost, fresh, tell
+from measure import FOLDER, PROGRAM, ROUNDS, Cost, Row, compare, cost, fresh, tell
 
 SIDE = int(os.environ.get("CLMSFS_BENCH_SIDE", "20000"))
 TILED = {"TILED": True, "BLOCKXSIZE": 512, "BLOCKYSIZE": 512}
@@ -48,20 +48,22 @@ def convert(package, staging):
         process.stdin.flush()
 
     say(json.dumps(job).encode() + b"\n")
-    done = None
+    stages = {}
     for line in process.stdout:
         message = json.loads(line)
-        if "room" in message.get("progress", {}):
+        progress = message.get("progress", {})
+        if "room" in progress:
             say(b"+")
+        elif "took" in progress:
+            stages[progress["took"]["stage"]] = progress["took"]["milliseconds"] / 1000
         elif "failed" in message:
             raise SystemExit(f"failed to convert {package}: {message['failed']}")
-        done = message.get("done", done)
     _, status, used = os.wait4(process.pid, 0)
     wall = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     process.stdin.close()
     size = sum(path.stat().st_size for path in Path(staging).rglob("*") if path.is_file())
-    return Conversion(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, done["stages"], size)
+    return Conversion(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, stages, size)
 
 
 def source(name, dtype, side, options):
@@ -121,7 +123,7 @@ def against_peers():
         targets = {"COG driver": than_cog, "xarray's way": than_xarray}
         compare("convert", f"{name} {SIDE}²", ours, run, targets)
         best = min(conversions, key=lambda conversion: conversion.wall)
-        stages = ", ".join(f"{stage} {time:.2f}" for stage, time in best.stages.items())
+        stages = ", ".join(f"{stage} {took:.2f}" for stage, took in best.stages.items())
         costs = [f"ours {best.wall:.2f} s with unpacking ({stages}), {best.cpu:.1f} s CPU, {best.memory:.0f} MiB, {best.size / 1e6:.0f} MB"]
         for label, all_used in peers.items():
             used = min(all_used, key=lambda used: used.wall)
@@ -130,13 +132,16 @@ def against_peers():
 
 
 def raw_copy():
-    """Tiles that are copied, against cp of the same file."""
+    """Tiles of level 0 that are copied, against cp of the same file: `benches/inner.rs` measures both in turns of its own."""
     print("convert: raw tiles of level 0, against cp", flush=True)
     for name in ("uint8-deflate", "float32-deflate"):
         dtype, options, *_ = SOURCES[name]
         raster, _ = source(name, dtype, SIDE, options)
-        copier = [PROGRAM.with_name("raw_copy"), raster, FOLDER / "copied"]
-        compare("convert", f"raw tile copy of {name} {SIDE}²", lambda: cost(copier).wall, {"cp": lambda: cost(["cp", raster, FOLDER / "copied"]).wall}, 0.7)
+        command = ["cargo", "bench", "--locked", "--bench", "inner", "--", "raw tiles"]
+        subprocess.run(command, check=True, env={**os.environ, "CLMSFS_BENCH_RAW": str(raster)}, stdout=subprocess.DEVNULL)
+        measured = PROGRAM.parents[1] / "criterion/raw tiles"
+        ours, cp = (json.loads((measured / who / "new/estimates.json").read_text())["median"]["point_estimate"] / 1e9 for who in ("ours", "cp"))
+        Row("convert", f"raw tile copy of {name} {SIDE}²", ours, cp, "s", cp / ours, 0.7, "cp").tell()
 
 
 def growth(sides=(5_000, 10_000, 20_000, 40_000, 100_000)):
@@ -154,6 +159,6 @@ def growth(sides=(5_000, 10_000, 20_000, 40_000, 100_000)):
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    chosen = sys.argv[1:] or ["against_peers", "growth"]
-    for name in chosen:
-        globals()[name]()
+    parts = {part.__name__: part for part in (against_peers, raw_copy, growth)}
+    for name in sys.argv[1:] or parts:
+        parts[name]()

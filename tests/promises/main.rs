@@ -22,6 +22,7 @@ mod pixels;
 mod policy;
 mod refresh;
 mod single_flight;
+mod speed;
 mod support;
 mod too_large;
 mod vectors;

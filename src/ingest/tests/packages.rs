@@ -45,7 +45,7 @@ fn nested_packages_keep_their_side_files() {
     let described: EntryMeta = serde_json::from_value(root["attributes"]["clmsfs"].clone()).unwrap();
     assert_eq!(described, meta);
     assert!(seen.iter().any(|progress| matches!(progress, IngestProgress::Extracting { .. })));
-    let last = seen.iter().rfind(|progress| !matches!(progress, IngestProgress::Room { .. })).unwrap();
+    let last = seen.iter().rfind(|progress| matches!(progress, IngestProgress::Converting { .. })).unwrap();
     let total = 64 * 64 + meta.originals.iter().map(|file| file.size).sum::<u64>();
     assert_eq!(*last, IngestProgress::Converting { done: total, total });
 }

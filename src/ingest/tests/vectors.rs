@@ -116,7 +116,7 @@ fn every_format_is_kept_and_described_behind_the_walls() {
     assert_eq!((proof.files, proof.files_without_checksum), (meta.originals.len() as u64, 0));
     assert_eq!(proof.files as usize, package.len() + database.len() + shapes.len());
     let bytes = meta.originals.iter().map(|file| file.size).sum();
-    let last = seen.iter().rfind(|progress| !matches!(progress, IngestProgress::Room { .. }));
+    let last = seen.iter().rfind(|progress| matches!(progress, IngestProgress::Converting { .. }));
     assert_eq!(last, Some(&IngestProgress::Converting { done: bytes, total: bytes }));
     let left: Vec<_> =
         fs::read_dir(shop.folder.path().join("staging")).unwrap().map(|e| e.unwrap().file_name()).collect();

@@ -6,7 +6,7 @@ use crate::config::rules::NamePattern;
 use crate::config::{Action, Rule};
 use crate::fetch::failure::{Failure, FailureKind};
 use crate::fetch::state::ProductState;
-use crate::fetch::tests::fake::{Stage, unreachable, until};
+use crate::fetch::tests::fake::{unreachable, until};
 
 fn errno(result: Result<OpenFile, VfsError>) -> i32 {
     result.unwrap_err().errno()
@@ -191,7 +191,7 @@ async fn a_failed_fetch_fails_the_open_and_the_next_one_at_once() {
     }
     let mut house = House::new();
     house.budget = 1 << 20;
-    house.service.world().lives = [vec![Stage::Sized(2 << 20)]].into();
+    house.service.world().package = crate::fetch::tests::fake::package(2 << 20);
     assert_eq!(errno(Mount::with(house, |_| {}).open("clc2018/a/a.tif").await), libc::ENOSPC);
 }
 
