@@ -2,7 +2,8 @@
 //!
 //! The budget counts bytes of real blocks: published entries, everything reserved for fetches under way, and
 //! the cache's own books. A fetch reserves before it writes; a reader's lease keeps its entry from eviction.
-//! All methods are synchronous; the lock is held for decisions only, never while files are written or deleted.
+//! All methods are synchronous; the lock is held for decisions only, never while files are written or deleted (but for
+//! the one rename that replaces an entry).
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -350,14 +351,16 @@ impl Inventory {
         key: &EntryKey,
     ) -> Result<u64, StoreError> {
         let bytes = disk_usage(staged);
-        {
+        if self.contains(key) {
+            self.has_replaced.store(true, Ordering::SeqCst);
             // whoever finds the edition unchanged after opening files has opened files of that edition
             let mut state = self.state();
-            if state.items.contains_key(key) {
-                self.has_replaced.store(true, Ordering::SeqCst);
-            }
             self.cache.put(staged, key)?;
             state.take_in(key.clone(), bytes, now());
+        } else {
+            // a rename may wait for a busy disk, and `ls` must not wait with it
+            self.cache.put(staged, key)?;
+            self.state().take_in(key.clone(), bytes, now());
         }
         drop(reservation);
         self.cache.settle(staged)?;
