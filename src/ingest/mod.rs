@@ -10,7 +10,7 @@
 //!               classes.rs, dbf.rs, legend.rs: what it means; netcdf/: one per variable
 //! mosaic.rs     tiles on one grid; stack.rs: a band for each date
 //! convert.rs    one layer → one array: schedule.rs → pipeline.rs → encode.rs, pyramid.rs (overview.rs),
-//!               statistics.rs → sink.rs; raw_copy.rs where nothing needs to be encoded
+//!               statistics.rs → sink.rs; simd.rs: loops for newer processors; raw_copy.rs where nothing needs to be encoded
 //! reuse.rs      dates that the product's former entry has already are copied from it
 //! consume.rs    what is used up is given back to the disk, where room is tight
 //! vector.rs     vector data: found, checked, described; wal.rs: GeoPackages that could not be read otherwise
@@ -66,6 +66,7 @@ mod reuse;
 mod sandbox;
 mod schedule;
 mod shard;
+mod simd;
 mod sink;
 mod source;
 mod stack;

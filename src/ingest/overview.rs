@@ -5,6 +5,7 @@
 //! the mode nor the mean).
 
 use super::pixel::Pixel;
+use super::simd::widest;
 
 /// How four pixels become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,9 +16,22 @@ pub(super) enum Method {
     Mean,
 }
 
-/// Halves the `width`×`height` pixels in the corner of `source` (rows `stride` apart) into `target`
-/// (rows `target_stride` apart).
-pub(super) fn halve<T: Pixel>(
+widest! {
+    /// Halves the `size` (columns, rows) pixels in the corner of `source` (rows `stride` apart) into `target`
+    /// (rows `target_stride` apart).
+    pub(super) fn halve<T: Pixel>(
+        method: Method,
+        nodata: Option<T>,
+        source: &[T],
+        stride: usize,
+        size: (usize, usize),
+        target: &mut [T],
+        target_stride: usize,
+    ) = halve_rows
+}
+
+#[inline(always)]
+fn halve_rows<T: Pixel>(
     method: Method,
     nodata: Option<T>,
     source: &[T],

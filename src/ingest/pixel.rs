@@ -95,6 +95,7 @@ macro_rules! integer_pixel {
             }
 
             #[inline]
+            #[inline(always)]
             fn sums(row: &[Self], nodata: Option<Self>) -> RowSums<Self> {
                 let (mut low, mut high) = (<$type>::MAX, <$type>::MIN);
                 let (mut sum, mut squares, mut count): ($wide, $square, u32) = (0, 0, 0);
@@ -179,6 +180,7 @@ macro_rules! float_pixel {
             }
 
             #[inline]
+            #[inline(always)]
             fn sums(row: &[Self], nodata: Option<Self>) -> RowSums<Self> {
                 let nodata = nodata.unwrap_or(<$type>::NAN);
                 let valid = |pixel: $type| <$type>::is_finite(pixel) & (pixel != nodata);

@@ -21,8 +21,8 @@ use crate::store::entry::Codec;
 
 /// How many tiles are looked at before a zstd source is taken for copying.
 const LOOKED_AT: usize = 16;
-/// Level of the zlib streams of overviews above copied tiles. At level 6 the overviews, a third of the pixels, took
-/// more than half of the conversion; at 1 they are 7 % larger, which is 2 % of the file.
+/// Level of the zlib streams of overviews above copied tiles. At level 6 the overviews, a third of the pixels, took more than
+/// half of the conversion; at 1 the whole file is 7 % larger (20000² of classes: 57 MB against 53).
 const OVERVIEW_LEVEL: i32 = 1;
 /// First bytes of a zstd frame.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];

@@ -4,7 +4,8 @@
 //! differences per job (Chan's parallel formula) and are merged in the order of the jobs: the result does
 //! not depend on how threads were scheduled.
 
-use super::pixel::{Pixel, RowMoments};
+use super::pixel::{Pixel, RowMoments, RowSums};
+use super::simd::widest;
 use crate::store::entry::Statistics;
 
 /// Running statistics of valid pixels.
@@ -36,7 +37,7 @@ impl Default for Accumulator {
 impl Accumulator {
     /// Adds a row of pixels (at most one tile wide); nodata, NaN and the infinities do not count.
     pub(super) fn add_row<T: Pixel>(&mut self, row: &[T], nodata: Option<T>) {
-        let sums = T::sums(row, nodata);
+        let sums = sums(row, nodata);
         if sums.count == 0 {
             return;
         }
@@ -121,6 +122,16 @@ impl Accumulator {
             valid_percent: 100.0 * count / pixels as f64,
         })
     }
+}
+
+widest! {
+    /// [`Pixel::sums`].
+    fn sums<T: Pixel>(row: &[T], nodata: Option<T>) -> RowSums<T> = plain_sums
+}
+
+#[inline(always)]
+fn plain_sums<T: Pixel>(row: &[T], nodata: Option<T>) -> RowSums<T> {
+    T::sums(row, nodata)
 }
 
 #[cfg(test)]
