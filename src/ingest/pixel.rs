@@ -94,7 +94,6 @@ macro_rules! integer_pixel {
                 Some(mean as $type)
             }
 
-            #[inline]
             #[inline(always)]
             fn sums(row: &[Self], nodata: Option<Self>) -> RowSums<Self> {
                 let (mut low, mut high) = (<$type>::MAX, <$type>::MIN);
@@ -179,7 +178,6 @@ macro_rules! float_pixel {
                 (count > 0.0).then(|| (sum / count) as $type)
             }
 
-            #[inline]
             #[inline(always)]
             fn sums(row: &[Self], nodata: Option<Self>) -> RowSums<Self> {
                 let nodata = nodata.unwrap_or(<$type>::NAN);

@@ -1,6 +1,7 @@
 //! Where finished tiles go: appended to a file as they come, remembered in an index.
 
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -48,6 +49,7 @@ impl TileSink {
         }
         let mut offset = self.end.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.file.write_all_at(bytes, offset).disk(|| "write tiles".to_owned())?;
+        start_writing_back(&self.file, offset, bytes.len());
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         for &(at, length) in tiles {
             index[at] = TileSpan { offset, length };
@@ -61,4 +63,13 @@ impl TileSink {
         let index = self.index.into_inner().unwrap_or_else(PoisonError::into_inner);
         (self.file, self.end.into_inner(), index)
     }
+}
+
+/// Tells the kernel to bring bytes to the disk now and not to wait for it. Everything is synced in the end: the disk should be
+/// busy while tiles are compressed, not when there is nothing left to compress.
+fn start_writing_back(file: &File, offset: u64, length: usize) {
+    let (Ok(offset), Ok(length)) = (offset.try_into(), length.try_into()) else { return };
+    // SAFETY: the descriptor belongs to `file`; the call has no memory arguments. It is a hint: an error is not one of ours, and
+    // what the disk refuses is told by the sync.
+    unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE) };
 }
