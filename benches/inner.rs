@@ -12,7 +12,7 @@ const PIXELS: u64 = 512 * 512;
 
 /// Patches of classes, a few dozen pixels wide.
 fn class(x: usize, y: usize) -> u8 {
-    ((x / 29 + y / 37) * 7 % 11) as u8 + u8::from((x * y) % 97 == 0)
+    ((x / 29 + y / 37) * 7 % 11) as u8 + u8::from((x * y).is_multiple_of(97))
 }
 
 /// A slope with the noise of measurements.

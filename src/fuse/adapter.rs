@@ -1,9 +1,7 @@
 //! The FUSE calls. Each asks [`Vfs`] and replies; nothing here decides anything.
 //!
-//! A dispatch thread never waits: an open of a cold file moves its reply into a task, which also watches
-//! whether the reader was told to die.
+//! A dispatch thread never waits: an open of a cold file moves its reply into a task ([`super::opening`]).
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -20,28 +18,14 @@ use tokio::runtime::Handle;
 use crate::vfs::Vfs;
 use crate::vfs::error::VfsError;
 use crate::vfs::node::{Ino, Node};
-use crate::vfs::open::{Bytes, OpenFile, Opening};
-use crate::vfs::opener::{is_told_to_die, opener};
 use crate::vfs::tree::{Attributes, Child, Kind};
 
 use super::handles::Handles;
-use super::passthrough::{Backing, Passthrough, Way};
+use super::opening::{BLOCK, Caller, Shared, errno, finish_open};
+use super::passthrough::Passthrough;
 
-/// How often a waiting reader is asked whether it was told to die.
-const ASK: Duration = Duration::from_millis(100);
 /// The default of 16 lets 16 parked requests freeze the readahead of the whole mount.
 const MAX_BACKGROUND: u16 = 1024;
-/// Block size for `stat` and `statfs`.
-const BLOCK: u32 = 4096;
-
-/// An open file as the kernel sees it.
-#[derive(Debug)]
-struct OpenHandle {
-    ino: Ino,
-    file: OpenFile,
-    /// Must live as long as the handle.
-    _backing: Option<Arc<Backing>>,
-}
 
 /// The adapter.
 #[derive(Debug)]
@@ -49,17 +33,6 @@ pub struct Adapter {
     shared: Arc<Shared>,
     directories: Handles<Vec<Child>>,
     runtime: Handle,
-}
-
-#[derive(Debug)]
-struct Shared {
-    vfs: Arc<Vfs>,
-    files: Handles<OpenHandle>,
-    passthrough: Passthrough,
-    /// Publication whose pages the kernel may still hold, by inode.
-    pages: Mutex<HashMap<Ino, u64>>,
-    uid: u32,
-    gid: u32,
 }
 
 impl Adapter {
@@ -99,134 +72,6 @@ impl Adapter {
 
     fn writable_xattr(&self, req: &Request) -> bool {
         req.uid() == 0 || req.uid() == self.shared.uid
-    }
-}
-
-impl Shared {
-    fn attr(&self, ino: Ino, attributes: &Attributes) -> FileAttr {
-        let directory = attributes.kind == Kind::Directory;
-        let time: SystemTime = attributes.modified;
-        FileAttr {
-            ino: INodeNo(ino.0),
-            size: attributes.size,
-            blocks: attributes.size.div_ceil(512),
-            atime: time,
-            mtime: time,
-            ctime: time,
-            crtime: time,
-            kind: if directory { FileType::Directory } else { FileType::RegularFile },
-            perm: if directory { 0o555 } else { 0o444 },
-            nlink: if directory { 2 } else { 1 },
-            uid: self.uid,
-            gid: self.gid,
-            rdev: 0,
-            blksize: BLOCK,
-            flags: 0,
-        }
-    }
-
-    /// Answers an open with `file`.
-    fn opened(&self, ino: Ino, file: OpenFile, reply: ReplyOpen) {
-        let mut flags = FopenFlags::empty();
-        let mut backing = None;
-        match (&file.bytes, file.generation()) {
-            _ if file.live => flags |= FopenFlags::FOPEN_DIRECT_IO,
-            (Bytes::Whole(disk), Some(generation)) => {
-                match self.passthrough.choose(ino, generation, disk, &reply) {
-                    Way::Passthrough(id) => backing = Some(id),
-                    Way::Cached => flags |= self.keep(ino, generation),
-                    Way::Busy => {
-                        let why = "an older, damaged copy is still open; close its readers".to_owned();
-                        return reply.error(errno(&VfsError::NotReady(why)));
-                    }
-                }
-            }
-            (_, Some(generation)) => flags |= self.keep(ino, generation),
-            (_, None) => {}
-        }
-        let handle = FileHandle(self.files.add(OpenHandle { ino, file, _backing: backing.clone() }));
-        match backing {
-            Some(backing) => reply.opened_passthrough(handle, flags, backing.id()),
-            None => reply.opened(handle, flags),
-        }
-    }
-
-    /// The kernel may keep its pages when they are of this very publication.
-    fn keep(&self, ino: Ino, generation: u64) -> FopenFlags {
-        let mut pages = self.pages.lock().expect("no code panics while it holds the page table");
-        if pages.insert(ino, generation) == Some(generation) {
-            FopenFlags::FOPEN_KEEP_CACHE
-        } else {
-            FopenFlags::empty()
-        }
-    }
-}
-
-/// The errno of a failure; a value outside of errno's range would be our bug and becomes EIO.
-fn errno(error: &VfsError) -> Errno {
-    Errno::from_i32(error.errno())
-}
-
-/// Who asks, as FUSE tells it. `pid` is a thread's id.
-#[derive(Debug, Clone, Copy)]
-struct Caller {
-    pid: u32,
-    uid: u32,
-    gid: u32,
-}
-
-impl Caller {
-    fn of(req: &Request) -> Self {
-        Self { pid: req.pid(), uid: req.uid(), gid: req.gid() }
-    }
-}
-
-/// Parks an open until its product is here, the reader is told to die, or patience ends.
-async fn finish_open(
-    shared: Arc<Shared>,
-    node: Node,
-    ino: Ino,
-    flags: i32,
-    caller: Caller,
-    reply: ReplyOpen,
-) {
-    let vfs = Arc::clone(&shared.vfs);
-    let pid = caller.pid;
-    let decided = tokio::task::spawn_blocking(move || {
-        vfs.open_cold(&node, flags, &opener(caller.pid, caller.uid, caller.gid))
-    })
-    .await;
-    let result = match decided {
-        Ok(Ok(Opening::Now(file))) => Ok(file),
-        Ok(Ok(Opening::Wait(pending))) => {
-            tokio::select! {
-                result = pending.wait(Arc::clone(&shared.vfs)) => result,
-                () = told_to_die(pid) => Err(VfsError::Interrupted),
-            }
-        }
-        Ok(Err(error)) => Err(error),
-        Err(panic) => Err(VfsError::Local(panic.to_string())),
-    };
-    match result {
-        Ok(file) => shared.opened(ino, file, reply),
-        Err(error) => {
-            tracing::debug!(ino = ino.0, pid, %error, "open refused");
-            reply.error(errno(&error));
-        }
-    }
-}
-
-async fn told_to_die(pid: u32) {
-    if pid == 0 {
-        // a process of another pid namespace cannot be watched
-        return std::future::pending().await;
-    }
-    let mut ask = tokio::time::interval(ASK);
-    loop {
-        ask.tick().await;
-        if is_told_to_die(pid) {
-            return;
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Thin adapter to the kernel: reply, errno, passthrough, kill watcher, session.
 //!
-//! * [`adapter`] — the FUSE calls, each a few lines over [`vfs`](crate::vfs); replies that must wait are moved to a task.
+//! * [`adapter`] — the FUSE calls, each a few lines over [`vfs`](crate::vfs); `opening` — open(), whose replies may wait in a task.
 //! * [`handles`] — open files and directories; [`passthrough`] — files the kernel reads without us.
 //! * [`invalidate`] — tells the kernel what left the cache.
 //! * [`mountpoint`] — checks, dead mounts, unmounting; [`daemon`] — a whole mount from settings to the last breath.
@@ -10,4 +10,5 @@ pub mod daemon;
 pub mod handles;
 pub mod invalidate;
 pub mod mountpoint;
+mod opening;
 pub mod passthrough;

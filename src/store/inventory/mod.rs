@@ -6,7 +6,6 @@
 //! the one rename that replaces an entry).
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,6 +13,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::StoreError;
 use super::eviction::{Candidate, Plan, plan};
 use super::layout::{CacheDir, EntryKey, disk_usage, free_space};
+
+mod lease;
+mod reservation;
+
+pub use lease::Lease;
+pub use reservation::Reservation;
 
 /// Limits of the cache.
 #[derive(Debug, Clone, Copy)]
@@ -439,207 +444,5 @@ fn now() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Keeps an entry from being evicted; dropping it ends the use.
-#[derive(Debug)]
-pub struct Lease {
-    inventory: Arc<Inventory>,
-    key: EntryKey,
-    directory: PathBuf,
-    generation: u64,
-    /// Its end counts as a use, too.
-    touch: bool,
-}
-
-impl Lease {
-    /// Differs between two publications of the same key; the kernel's cached pages of one are not those of another.
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// Directory of the entry.
-    pub fn directory(&self) -> &std::path::Path {
-        &self.directory
-    }
-
-    /// The entry.
-    pub fn key(&self) -> &EntryKey {
-        &self.key
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.inventory.end_lease(self);
-    }
-}
-
-/// Room set aside for one fetch; dropping it gives the room back.
-#[derive(Debug)]
-pub struct Reservation {
-    inventory: Arc<Inventory>,
-    bytes: u64,
-    written: u64,
-}
-
-impl Reservation {
-    /// Bytes set aside.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Tells how many of the reserved bytes are on the disk already, for the disk's own floor.
-    pub fn wrote(&mut self, bytes: u64) {
-        let bytes = bytes.min(self.bytes);
-        let mut state = self.inventory.state();
-        state.written = (state.written + bytes).saturating_sub(self.written);
-        drop(state);
-        self.written = bytes;
-    }
-
-    /// Makes the reservation at least `bytes` large, evicting what must go.
-    ///
-    /// # Errors
-    /// [`StoreError::Budget`] or [`StoreError::Disk`]; the reservation keeps its size then.
-    pub fn grow_to(&mut self, bytes: u64) -> Result<(), StoreError> {
-        if bytes > self.bytes {
-            self.inventory.set_aside(bytes - self.bytes)?;
-            self.bytes = bytes;
-        }
-        Ok(())
-    }
-
-    /// Gives back what is not needed beyond `bytes`.
-    pub fn shrink_to(&mut self, bytes: u64) {
-        if bytes < self.bytes {
-            if bytes < self.written {
-                self.wrote(bytes);
-            }
-            let mut state = self.inventory.state();
-            state.reserved = state.reserved.saturating_sub(self.bytes - bytes);
-            drop(state);
-            self.bytes = bytes;
-        }
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.shrink_to(0);
-    }
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::AtomicUsize;
-
-    struct Fixture {
-        inventory: Arc<Inventory>,
-        cache: Arc<CacheDir>,
-        evicted: Arc<AtomicUsize>,
-        _dir: tempfile::TempDir,
-    }
-
-    fn fixture(bytes: u64) -> Fixture {
-        let dir = tempfile::tempdir().unwrap();
-        let cache = Arc::new(CacheDir::open(dir.path()).unwrap());
-        let evicted = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&evicted);
-        let limits = Limits { bytes, free_floor: 0 };
-        let on_evicted: OnEvicted = Box::new(move |_| {
-            count.fetch_add(1, Ordering::SeqCst);
-        });
-        let inventory = Arc::new(Inventory::take_stock(Arc::clone(&cache), limits, &[], on_evicted).unwrap());
-        Fixture { inventory, cache, evicted, _dir: dir }
-    }
-
-    fn key(name: &str) -> EntryKey {
-        EntryKey::new(name).unwrap()
-    }
-
-    fn publish(fixture: &Fixture, name: &str, bytes: usize) -> Result<u64, StoreError> {
-        let reservation = fixture.inventory.reserve(bytes as u64)?;
-        let staged = fixture.cache.stage(&key(name)).unwrap().join("entry");
-        std::fs::create_dir(&staged).unwrap();
-        std::fs::write(staged.join("data"), vec![7; bytes]).unwrap();
-        fixture.inventory.publish(reservation, &staged, &key(name))
-    }
-
-    #[test]
-    fn a_full_cache_evicts_the_least_recently_used_but_never_an_open_or_pinned_entry() {
-        let fixture = fixture(400_000);
-        for name in ["a", "b", "c"] {
-            publish(&fixture, name, 100_000).unwrap();
-        }
-        let lease = fixture.inventory.lease(&key("a")).unwrap();
-        fixture.inventory.pin(&key("b"), true);
-        publish(&fixture, "d", 100_000).unwrap();
-        let names: Vec<_> = fixture.inventory.holdings().into_iter().map(|h| h.key.to_string()).collect();
-        assert!(names.contains(&"a".into()) && names.contains(&"b".into()) && names.contains(&"d".into()));
-        assert!(!names.contains(&"c".into()), "{names:?}");
-        assert_eq!(fixture.evicted.load(Ordering::SeqCst), 1);
-        assert!(lease.directory().join("data").exists());
-        match fixture.inventory.reserve(300_000) {
-            Err(StoreError::Budget { needed: 300_000, .. }) => {}
-            other => panic!("expected a refusal, got {other:?}"),
-        }
-        assert!(matches!(fixture.inventory.evict(&key("a")), Err(StoreError::Busy { .. })));
-        drop(lease);
-        assert!(matches!(fixture.inventory.evict(&key("b")), Err(StoreError::Pinned { .. })));
-        assert!(fixture.inventory.evict(&key("a")).unwrap() >= 100_000);
-        assert!(!fixture.cache.entry(&key("a")).exists());
-    }
-
-    #[test]
-    fn a_newer_entry_takes_the_place_of_one_that_is_read() {
-        let fixture = fixture(400_000);
-        publish(&fixture, "a", 100_000).unwrap();
-        assert_eq!(fixture.inventory.edition(&key("a")), 0);
-        let lease = fixture.inventory.lease(&key("a")).unwrap();
-        let open = std::fs::File::open(lease.directory().join("data")).unwrap();
-        publish(&fixture, "a", 50_000).unwrap();
-        assert_eq!(fixture.inventory.edition(&key("a")), 1);
-        assert!(!fixture.inventory.is_current(&lease));
-        assert_eq!(open.metadata().unwrap().len(), 100_000);
-        let newer = fixture.inventory.lease(&key("a")).unwrap();
-        assert!(fixture.inventory.is_current(&newer));
-        assert_eq!(std::fs::metadata(newer.directory().join("data")).unwrap().len(), 50_000);
-        // The end of the first lease is no matter of the second entry.
-        drop(lease);
-        assert!(matches!(fixture.inventory.evict(&key("a")), Err(StoreError::Busy { .. })));
-        drop(newer);
-        fixture.inventory.evict(&key("a")).unwrap();
-        assert_eq!(fixture.inventory.usage().entries, 0);
-        publish(&fixture, "a", 50_000).unwrap();
-        assert_eq!(fixture.inventory.edition(&key("a")), 1, "what was evicted was not replaced");
-    }
-
-    #[test]
-    fn reservations_count_until_they_are_dropped() {
-        let fixture = fixture(200_000);
-        let mut first = fixture.inventory.reserve(100_000).unwrap();
-        assert!(fixture.inventory.reserve(100_000).is_err());
-        assert!(first.grow_to(300_000).is_err());
-        assert_eq!(fixture.inventory.usage().reserved, 100_000);
-        assert_eq!(fixture.inventory.free_room(), 200_000 - fixture.inventory.usage().total());
-        drop(first);
-        assert_eq!(fixture.inventory.usage().reserved, 0);
-        fixture.inventory.reserve(150_000).unwrap();
-    }
-
-    #[test]
-    fn a_restart_adopts_entries_and_remembers_pins_and_uses() {
-        let fixture = fixture(1_000_000);
-        publish(&fixture, "a", 10_000).unwrap();
-        publish(&fixture, "b", 10_000).unwrap();
-        let remembered = [Remembered { key: key("b"), last_use: 5, pinned: true }];
-        let limits = Limits { bytes: 1_000_000, free_floor: 0 };
-        let again =
-            Inventory::take_stock(Arc::clone(&fixture.cache), limits, &remembered, Box::new(|_| {})).unwrap();
-        let holdings = again.holdings();
-        assert_eq!(holdings[0].key, key("b"));
-        assert!(holdings[0].pinned && holdings[0].last_use == 5);
-        assert_eq!(holdings.len(), 2);
-    }
-}
+mod tests;

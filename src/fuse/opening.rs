@@ -1,0 +1,181 @@
+//! Answers to open(): at once for what is here; a cold file's reply waits in a task, which also watches whether the reader was
+//! told to die.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use fuser::{Errno, FileAttr, FileHandle, FileType, FopenFlags, INodeNo, ReplyOpen, Request};
+
+use crate::vfs::Vfs;
+use crate::vfs::error::VfsError;
+use crate::vfs::node::{Ino, Node};
+use crate::vfs::open::{Bytes, OpenFile, Opening};
+use crate::vfs::opener::{is_told_to_die, opener};
+use crate::vfs::tree::{Attributes, Kind};
+
+use super::handles::Handles;
+use super::passthrough::{Backing, Passthrough, Way};
+
+/// How often a waiting reader is asked whether it was told to die.
+const ASK: Duration = Duration::from_millis(100);
+/// Block size for `stat` and `statfs`.
+pub(super) const BLOCK: u32 = 4096;
+
+/// An open file as the kernel sees it.
+#[derive(Debug)]
+pub(super) struct OpenHandle {
+    /// Its inode.
+    pub(super) ino: Ino,
+    /// Its bytes.
+    pub(super) file: OpenFile,
+    /// Must live as long as the handle.
+    _backing: Option<Arc<Backing>>,
+}
+
+/// What calls and waiting opens have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// The file system.
+    pub(super) vfs: Arc<Vfs>,
+    /// Open files.
+    pub(super) files: Handles<OpenHandle>,
+    /// Files that the kernel reads itself.
+    pub(super) passthrough: Passthrough,
+    /// Publication whose pages the kernel may still hold, by inode.
+    pub(super) pages: Mutex<HashMap<Ino, u64>>,
+    /// Who owns all files.
+    pub(super) uid: u32,
+    /// Their group.
+    pub(super) gid: u32,
+}
+
+impl Shared {
+    /// Attributes as the kernel wants them.
+    pub(super) fn attr(&self, ino: Ino, attributes: &Attributes) -> FileAttr {
+        let directory = attributes.kind == Kind::Directory;
+        let time: SystemTime = attributes.modified;
+        FileAttr {
+            ino: INodeNo(ino.0),
+            size: attributes.size,
+            blocks: attributes.size.div_ceil(512),
+            atime: time,
+            mtime: time,
+            ctime: time,
+            crtime: time,
+            kind: if directory { FileType::Directory } else { FileType::RegularFile },
+            perm: if directory { 0o555 } else { 0o444 },
+            nlink: if directory { 2 } else { 1 },
+            uid: self.uid,
+            gid: self.gid,
+            rdev: 0,
+            blksize: BLOCK,
+            flags: 0,
+        }
+    }
+
+    /// Answers an open with `file`.
+    pub(super) fn opened(&self, ino: Ino, file: OpenFile, reply: ReplyOpen) {
+        let mut flags = FopenFlags::empty();
+        let mut backing = None;
+        match (&file.bytes, file.generation()) {
+            _ if file.live => flags |= FopenFlags::FOPEN_DIRECT_IO,
+            (Bytes::Whole(disk), Some(generation)) => {
+                match self.passthrough.choose(ino, generation, disk, &reply) {
+                    Way::Passthrough(id) => backing = Some(id),
+                    Way::Cached => flags |= self.keep(ino, generation),
+                    Way::Busy => {
+                        let why = "an older, damaged copy is still open; close its readers".to_owned();
+                        return reply.error(errno(&VfsError::NotReady(why)));
+                    }
+                }
+            }
+            (_, Some(generation)) => flags |= self.keep(ino, generation),
+            (_, None) => {}
+        }
+        let handle = FileHandle(self.files.add(OpenHandle { ino, file, _backing: backing.clone() }));
+        match backing {
+            Some(backing) => reply.opened_passthrough(handle, flags, backing.id()),
+            None => reply.opened(handle, flags),
+        }
+    }
+
+    /// The kernel may keep its pages when they are of this very publication.
+    fn keep(&self, ino: Ino, generation: u64) -> FopenFlags {
+        let mut pages = self.pages.lock().expect("no code panics while it holds the page table");
+        if pages.insert(ino, generation) == Some(generation) {
+            FopenFlags::FOPEN_KEEP_CACHE
+        } else {
+            FopenFlags::empty()
+        }
+    }
+}
+
+/// The errno of a failure; a value outside of errno's range would be our bug and becomes EIO.
+pub(super) fn errno(error: &VfsError) -> Errno {
+    Errno::from_i32(error.errno())
+}
+
+/// Who asks, as FUSE tells it. `pid` is a thread's id.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller {
+    pid: u32,
+    uid: u32,
+    gid: u32,
+}
+
+impl Caller {
+    /// The one who sent a request.
+    pub(super) fn of(req: &Request) -> Self {
+        Self { pid: req.pid(), uid: req.uid(), gid: req.gid() }
+    }
+}
+
+/// Parks an open until its product is here, the reader is told to die, or patience ends.
+pub(super) async fn finish_open(
+    shared: Arc<Shared>,
+    node: Node,
+    ino: Ino,
+    flags: i32,
+    caller: Caller,
+    reply: ReplyOpen,
+) {
+    let vfs = Arc::clone(&shared.vfs);
+    let pid = caller.pid;
+    let decided = tokio::task::spawn_blocking(move || {
+        vfs.open_cold(&node, flags, &opener(caller.pid, caller.uid, caller.gid))
+    })
+    .await;
+    let result = match decided {
+        Ok(Ok(Opening::Now(file))) => Ok(file),
+        Ok(Ok(Opening::Wait(pending))) => {
+            tokio::select! {
+                result = pending.wait(Arc::clone(&shared.vfs)) => result,
+                () = told_to_die(pid) => Err(VfsError::Interrupted),
+            }
+        }
+        Ok(Err(error)) => Err(error),
+        Err(panic) => Err(VfsError::Local(panic.to_string())),
+    };
+    match result {
+        Ok(file) => shared.opened(ino, file, reply),
+        Err(error) => {
+            tracing::debug!(ino = ino.0, pid, %error, "open refused");
+            reply.error(errno(&error));
+        }
+    }
+}
+
+async fn told_to_die(pid: u32) {
+    if pid == 0 {
+        // a process of another pid namespace cannot be watched
+        return std::future::pending().await;
+    }
+    let mut ask = tokio::time::interval(ASK);
+    loop {
+        ask.tick().await;
+        if is_told_to_die(pid) {
+            return;
+        }
+    }
+}
