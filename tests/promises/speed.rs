@@ -23,9 +23,9 @@ fn a_warm_geotiff_is_read_as_fast_as_the_file_in_the_cache() {
     Package::new("noise", Pixels::Noise, 3000).write(&stage.data());
     let simulator = stage.simulator("queued = '20ms'\nrunning = '20ms'");
     for passthrough in ["true", "false"] {
-        let mount = stage.mount(&simulator).flag("passthrough", passthrough).start();
-        let tif = mount.tif("noise");
-        let cached = largest_file(&mount);
+        let mount = stage.mount(&simulator).flag("-o", format!("passthrough={passthrough}")).start();
+        mount.cat("noise").success();
+        let (tif, cached) = (mount.tif("noise"), largest_file(&mount));
         assert_eq!(std::fs::read(&tif).unwrap(), std::fs::read(&cached).unwrap());
         let (ours, local) = best(|| read(&tif), || read(&cached));
         let ratio = local.as_secs_f64() / ours.as_secs_f64();
