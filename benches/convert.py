@@ -37,7 +37,9 @@ class Conversion(Cost):
 
 def convert(package, staging):
     """Converts a package in the converting process, as the mount does."""
-    job = {"package": str(package), "staging": str(fresh(staging)), "product": "product"}
+    # As `ingest_memory` of a mount has it, where nobody says otherwise.
+    limits = {"memory_bytes": 512_000_000}
+    job = {"package": str(package), "staging": str(fresh(staging)), "product": "product", "limits": limits}
     start = time.perf_counter()
     process = subprocess.Popen(
         [PROGRAM, "ingest-child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"MALLOC_ARENA_MAX": "4", "PROJ_NETWORK": "OFF"}
