@@ -14,7 +14,7 @@ import rasters
 from measure import FOLDER, cost, compare, drop_caches, ended, fresh, missing, mounted, seconds, simulated, verb
 
 NAME, SIDE = "reading", 12_000
-SECONDS = 1  # a longer one changes nothing but the time it takes
+SECONDS = 1
 
 
 def prepare():
