@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::packages::Pixels;
 use crate::support::process::run;
@@ -12,28 +12,25 @@ use crate::support::{Package, Stage, raster, wait};
 fn cat_says_temporarily_unavailable_at_once_and_a_retry_succeeds() {
     let Some(stage) = Stage::alone() else { return };
     let source = Package::new("later", Pixels::Classes, 600).write(&stage.data());
-    let simulator = stage.simulator("queued = '700ms'\nrunning = '300ms'");
+    // Nothing comes as long as the service is held: an open that waited would wait for ever.
+    let simulator = stage.simulator("queued = '1h'");
     let mount = stage.mount(&simulator).flag("--on-miss", "eagain").start();
     let tif = mount.tif("later");
-    run("cat", &["/dev/null"]).success();
-
-    let refused = run("cat", &[&tif]);
-    assert!(!refused.status.success());
-    assert!(refused.stderr.contains("Resource temporarily unavailable"), "{}", refused.stderr);
-    assert!(refused.elapsed < Duration::from_millis(100), "took {:?}", refused.elapsed);
 
     // Asking again and again neither orders again nor waits.
-    let mut refusals = 1;
-    wait::until_true("a retry that succeeds", || {
-        let again = run("cat", &[&tif]);
-        if !again.status.success() {
-            assert!(again.stderr.contains("Resource temporarily unavailable"), "{}", again.stderr);
-            assert!(again.elapsed < Duration::from_millis(500), "took {:?}", again.elapsed);
-            refusals += 1;
-        }
-        again.status.success()
-    });
-    assert!(refusals > 1, "the first retry came after the product");
+    let quickest = (0..5)
+        .map(|_| {
+            let refused = run("cat", &[&tif]);
+            assert!(!refused.status.success());
+            assert!(refused.stderr.contains("Resource temporarily unavailable"), "{}", refused.stderr);
+            refused.elapsed
+        })
+        .min()
+        .expect("there were five");
+    assert!(quickest < Duration::from_millis(100), "the quickest of five took {quickest:?}");
+
+    simulator.scenario("queued = '0s'\nrunning = '100ms'");
+    wait::until_true("a retry that succeeds", || run("cat", &[&tif]).status.success());
     assert_eq!(simulator.requests().posts("later"), 1);
     assert_eq!(raster::checksums(&tif), raster::checksums(&source));
 }
@@ -57,13 +54,13 @@ fn gdal_shows_the_reason_and_python_a_blocking_io_error() {
 fn o_nonblock_never_waits_even_where_others_do() {
     let Some(stage) = Stage::shared() else { return };
     Package::new("asked", Pixels::Classes, 300).write(&stage.data());
-    let simulator = stage.simulator("queued = '300ms'\nrunning = '100ms'");
+    // As long as the service is held, an open that waited would wait for ever.
+    let simulator = stage.simulator("queued = '1h'");
     let mount = stage.mount(&simulator).flag("--on-miss", "block").start();
     let tif = mount.tif("asked");
     let nonblocking = || OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&tif);
-    let start = Instant::now();
     assert_eq!(nonblocking().unwrap_err().raw_os_error(), Some(libc::EAGAIN));
-    assert!(start.elapsed() < Duration::from_millis(250), "took {:?}", start.elapsed());
+    simulator.scenario("queued = '0s'\nrunning = '100ms'");
     // It was a way to ask for it: the product comes without anybody else's opening.
     mount.ready("asked");
     nonblocking().unwrap();

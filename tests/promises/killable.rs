@@ -6,13 +6,15 @@ use crate::support::packages::Pixels;
 use crate::support::process::{Reader, run};
 use crate::support::{Package, Stage, wait};
 
-const LIMIT: Duration = Duration::from_secs(2);
+/// The promise is a second; a busy machine may need longer for the ends of the processes. What a killed reader waits for
+/// never comes in these tests, so a reader that is not freed does not end at all.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// `timeout -s SIGNAL 1 cat FILE`, as a person or a batch system would.
 fn timeout_ends_the_reader(signal: &str) {
     let Some(stage) = Stage::alone() else { return };
     Package::new("slow", Pixels::Classes, 300).write(&stage.data());
-    let simulator = stage.simulator("queued = '3s'\nrunning = '200ms'");
+    let simulator = stage.simulator("queued = '1h'");
     let mount = stage.mount(&simulator).start();
     let tif = mount.tif("slow");
     let ended =
@@ -28,6 +30,7 @@ fn timeout_ends_the_reader(signal: &str) {
 
     // Nobody waits any more, and still it comes; a later reader needs no second order.
     assert_ne!(mount.state("slow"), "cold", "the fetch goes on");
+    simulator.scenario("queued = '0s'\nrunning = '0s'");
     mount.ready("slow");
     mount.cat("slow").success();
     assert_eq!(simulator.requests().posts("slow"), 1);
@@ -50,6 +53,7 @@ fn each_signal_that_ends_a_program_ends_its_waiting() {
     let simulator = stage.simulator("queued = '1h'");
     let mount = stage.mount(&simulator).start();
     let tif = mount.tif("slow");
+    let mut quickest = LIMIT;
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGKILL] {
         let reader = Reader::start("cat", &[&tif]);
         wait::until_true("cat waits in open()", || waits_in_open(reader.id()));
@@ -57,8 +61,10 @@ fn each_signal_that_ends_a_program_ends_its_waiting() {
         reader.signal(signal);
         let ended = reader.finish();
         assert_eq!(ended.signal(), Some(signal));
-        assert!(start.elapsed() < Duration::from_secs(1), "signal {signal}: {:?}", start.elapsed());
+        assert!(start.elapsed() < LIMIT, "signal {signal}: {:?}", start.elapsed());
+        quickest = quickest.min(start.elapsed());
     }
+    assert!(quickest < Duration::from_secs(1), "the quickest of them took {quickest:?}");
     // The others still wait: one that gives up takes nobody with it.
     let mut patient = Reader::start("cat", &[&tif]);
     let hasty = Reader::start("cat", &[&tif]);
@@ -92,12 +98,14 @@ fn a_signal_that_does_not_end_the_reader_does_not_end_its_waiting() {
 fn block_timeout_ends_the_waiting_but_not_the_fetch() {
     let Some(stage) = Stage::alone() else { return };
     Package::new("slow", Pixels::Classes, 300).write(&stage.data());
-    let simulator = stage.simulator("queued = '2s'\nrunning = '100ms'");
+    let simulator = stage.simulator("queued = '1h'");
     let mount = stage.mount(&simulator).flag("--block-timeout", "500ms").start();
     let start = Instant::now();
     let error = std::fs::File::open(mount.tif("slow")).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::ETIMEDOUT));
-    assert!(start.elapsed() >= Duration::from_millis(500) && start.elapsed() < Duration::from_millis(1500));
+    assert!(start.elapsed() >= Duration::from_millis(500), "{:?}", start.elapsed());
+    assert_ne!(mount.state("slow"), "cold", "the fetch goes on");
+    simulator.scenario("queued = '0s'\nrunning = '0s'");
     mount.ready("slow");
     mount.cat("slow").success();
     assert_eq!(simulator.requests().posts("slow"), 1);
