@@ -25,8 +25,10 @@ pub(super) struct Raster {
     pub(super) x: Axis,
     /// Its dimension of rows.
     pub(super) y: Axis,
-    /// The one dimension more that has several values: they are the bands.
+    /// The dimension of the bands: that of the dates, else the longest one more that has several values.
     pub(super) bands: Option<Bands>,
+    /// Where it lies in further dimensions: each of their places is a raster of its own.
+    pub(super) place: Vec<Place>,
     /// The variable that says when a raster without [`Bands::Times`] is of.
     pub(super) moment: Option<usize>,
     /// Whether its coordinates are longitude and latitude.
@@ -49,6 +51,36 @@ pub(super) enum Bands {
     Other { dimension: usize, coordinate: Option<usize> },
 }
 
+/// One value of a dimension that is neither rows, columns nor bands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) dimension: usize,
+    /// The value's number.
+    pub(super) number: u64,
+    /// The dimension's coordinate variable if it has one.
+    pub(super) coordinate: Option<usize>,
+}
+
+/// Most rasters of one variable.
+const MOST_PLACES: u64 = 1000;
+
+impl Bands {
+    /// The dimension.
+    pub(super) fn dimension(&self) -> usize {
+        match *self {
+            Self::Times(Axis { dimension, .. }) | Self::Other { dimension, .. } => dimension,
+        }
+    }
+
+    /// Its coordinate variable.
+    pub(super) fn coordinate(&self) -> Option<usize> {
+        match *self {
+            Self::Times(Axis { coordinate, .. }) => Some(coordinate),
+            Self::Other { coordinate, .. } => coordinate,
+        }
+    }
+}
+
 /// Finds the rasters among the variables of a file, in their order.
 ///
 /// # Errors
@@ -57,7 +89,10 @@ pub(super) fn rasters(variables: &[Variable]) -> Result<Vec<Raster>, String> {
     let mut rasters = Vec::new();
     let mut empty = None;
     for (number, variable) in variables.iter().enumerate() {
-        let Some(raster) = raster(variables, number, variable)? else { continue };
+        let of_variable = of_variable(variables, number, variable)?;
+        if of_variable.is_empty() {
+            continue;
+        }
         match variable.dimensions.iter().find(|(_, length)| *length == 0) {
             // Beside others it is no loss.
             Some((dimension, _)) => {
@@ -66,15 +101,16 @@ pub(super) fn rasters(variables: &[Variable]) -> Result<Vec<Raster>, String> {
                     variable.name
                 ))
             }
-            None => rasters.push(raster),
+            None => rasters.extend(of_variable),
         }
     }
     if rasters.is_empty() { Err(empty.unwrap_or_else(|| why_none(variables))) } else { Ok(rasters) }
 }
 
-fn raster(variables: &[Variable], number: usize, variable: &Variable) -> Result<Option<Raster>, String> {
+/// The rasters of one variable; none if it is not on rows and columns.
+fn of_variable(variables: &[Variable], number: usize, variable: &Variable) -> Result<Vec<Raster>, String> {
     if variable.element.is_none() || variable.dimensions.len() < 2 || is_coordinate(variable) {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let (mut x, mut y) = (None, None);
     let mut others = Vec::new();
@@ -93,28 +129,44 @@ fn raster(variables: &[Variable], number: usize, variable: &Variable) -> Result<
             _ => others.push(Bands::Other { dimension, coordinate: same_name(variables, name) }),
         }
     }
-    let (Some((x, x_frame)), Some((y, y_frame))) = (x, y) else { return Ok(None) };
-    if others.len() > 1 {
-        let names: Vec<&str> = others
-            .iter()
-            .map(|other| match other {
-                Bands::Times(Axis { dimension, .. }) | Bands::Other { dimension, .. } => {
-                    variable.dimensions[*dimension].0.as_str()
-                }
-            })
-            .collect();
+    let (Some((x, x_frame)), Some((y, y_frame))) = (x, y) else { return Ok(Vec::new()) };
+    // The first of the longest where none is a time.
+    let length = |bands: &Bands| variable.dimensions[bands.dimension()].1;
+    let rank = |bands: &Bands| (matches!(bands, Bands::Times(_)), length(bands));
+    let chosen = (0..others.len()).rev().max_by_key(|&other| rank(&others[other]));
+    let bands = chosen.map(|chosen| others.remove(chosen));
+    let places = places(variable, &others)?;
+    let moment =
+        if matches!(bands, Some(Bands::Times(_))) { None } else { moment.or_else(|| only_time(variables)) };
+    let frame = if x_frame == y_frame { x_frame } else { Frame::Other };
+    let raster = |place| Raster { variable: number, x, y, bands, place, moment, frame };
+    Ok(places.into_iter().map(raster).collect())
+}
+
+/// Every combination of the values of dimensions, the last one running fastest; one that says nothing for no dimensions.
+fn places(variable: &Variable, dimensions: &[Bands]) -> Result<Vec<Vec<Place>>, String> {
+    let length = |bands: &Bands| variable.dimensions[bands.dimension()].1;
+    let count = dimensions.iter().map(length).try_fold(1u64, |count, length| count.checked_mul(length));
+    if count.is_none_or(|count| count > MOST_PLACES) {
+        let names: Vec<&str> =
+            dimensions.iter().map(|bands| variable.dimensions[bands.dimension()].0.as_str()).collect();
         return Err(format!(
-            "variable '{}' has the dimensions {} besides rows and columns, and a GeoTIFF has one (its bands); \
+            "variable '{}' would be more than {MOST_PLACES} rasters, one for each value of {}; \
              split it, for example with 'ncks -d'",
             variable.name,
             names.join(" and ")
         ));
     }
-    let bands = others.pop();
-    let moment =
-        if matches!(bands, Some(Bands::Times(_))) { None } else { moment.or_else(|| only_time(variables)) };
-    let frame = if x_frame == y_frame { x_frame } else { Frame::Other };
-    Ok(Some(Raster { variable: number, x, y, bands, moment, frame }))
+    let mut places = vec![Vec::new()];
+    for bands in dimensions {
+        let step = |number| Place { dimension: bands.dimension(), number, coordinate: bands.coordinate() };
+        let longer = |place: &Vec<Place>| {
+            let place = place.clone();
+            (0..length(bands)).map(move |number| [place.as_slice(), &[step(number)]].concat())
+        };
+        places = places.iter().flat_map(longer).collect();
+    }
+    Ok(places)
 }
 
 /// The coordinate variable of a dimension: the one of its name, else one on this dimension alone.
@@ -258,11 +310,32 @@ mod tests {
     }
 
     #[test]
-    fn two_dimensions_too_many() {
+    fn dates_are_bands_and_further_dimensions_rasters_of_their_own() {
         let mut variables = coordinates();
-        variables.push(variable("v", &[("time", 3), ("depth", 4), ("lat", 5), ("lon", 7)], &[]));
+        variables.push(variable("v", &[("depth", 4), ("time", 3), ("lat", 5), ("lon", 7)], &[]));
+        let found = rasters(&variables).unwrap();
+        assert_eq!(found.len(), 4);
+        assert_eq!(found[3].bands, Some(Bands::Times(Axis { dimension: 1, coordinate: 2 })));
+        assert_eq!(found[3].place, [Place { dimension: 0, number: 3, coordinate: None }]);
+    }
+
+    #[test]
+    fn without_dates_the_longest_dimension_is_the_bands() {
+        let mut variables = coordinates();
+        variables.push(variable("v", &[("a", 2), ("b", 9), ("c", 3), ("lat", 5), ("lon", 7)], &[]));
+        let found = rasters(&variables).unwrap();
+        assert_eq!(found.len(), 6);
+        assert_eq!(found[0].bands, Some(Bands::Other { dimension: 1, coordinate: None }));
+        let numbers = |raster: &Raster| raster.place.iter().map(|place| place.number).collect::<Vec<_>>();
+        assert_eq!(found.iter().map(numbers).collect::<Vec<_>>()[1..4], [[0, 1], [0, 2], [1, 0]]);
+    }
+
+    #[test]
+    fn too_many_rasters_of_one_variable() {
+        let mut variables = coordinates();
+        variables.push(variable("v", &[("a", 40), ("b", 9000), ("c", 30), ("lat", 5), ("lon", 7)], &[]));
         let reason = rasters(&variables).unwrap_err();
-        assert!(reason.contains("'v'") && reason.contains("time and depth"), "{reason}");
+        assert!(reason.contains("'v'") && reason.contains("a and c"), "{reason}");
     }
 
     #[test]

@@ -37,10 +37,10 @@ pub(super) use reader::{SliceReader, Slices};
 /// Most values of a coordinate variable: the equator at 5 m.
 const MOST_COORDINATES: u64 = 8 << 20;
 
-/// One variable as a source.
+/// One variable, or one of the rasters that it is, as a source.
 #[derive(Debug, Clone)]
 pub(super) struct VariableFacts {
-    /// Name of the variable.
+    /// Name of the variable; where it is several rasters, with the dimensions and values of this one behind it.
     pub(super) variable: String,
     /// The facts of the raster that it is.
     pub(super) facts: SourceFacts,
@@ -145,10 +145,8 @@ impl Inspection<'_> {
                     length: height,
                     reversed: y.step.is_some_and(|step| step > 0.0),
                 },
-                bands: raster.bands.map(|bands| match bands {
-                    Bands::Times(axis) => axis.dimension,
-                    Bands::Other { dimension, .. } => dimension,
-                }),
+                bands: raster.bands.map(|bands| bands.dimension()),
+                place: raster.place.iter().map(|place| (place.dimension, place.number)).collect(),
                 element,
                 form,
             }),
@@ -173,7 +171,24 @@ impl Inspection<'_> {
             times,
             variable: meta,
         };
-        Ok(VariableFacts { variable: variable.name, facts })
+        Ok(VariableFacts { variable: self.name_of(raster)?, facts })
+    }
+
+    /// The variable's name, and behind it where this raster lies in dimensions that are not its own: `t_depth_0.05`.
+    fn name_of(&mut self, raster: &Raster) -> Result<String, IngestError> {
+        let variable = self.variables[raster.variable].clone();
+        let mut name = variable.name;
+        for place in &raster.place {
+            let path = &variable.dimensions[place.dimension].0;
+            let dimension = path.rsplit('/').next().unwrap_or(path);
+            let value = match place.coordinate {
+                Some(coordinate) => self.values(coordinate)?.get(place.number as usize).copied(),
+                None => None,
+            };
+            let value = value.map_or_else(|| place.number.to_string(), |value| value.to_string());
+            name.push_str(&format!("_{dimension}_{value}"));
+        }
+        Ok(name)
     }
 
     /// The type of the pixels. 64 bit integers become 32 bit ones if every value fits, which reading them proves.

@@ -23,6 +23,8 @@ pub(crate) struct Slices {
     pub(super) y: Direction,
     /// The dimension that makes the bands.
     pub(super) bands: Option<usize>,
+    /// The value's number in further dimensions.
+    pub(super) place: Vec<(usize, u64)>,
     /// What is stored.
     pub(super) element: Element,
     /// How it becomes pixels.
@@ -108,6 +110,9 @@ impl SliceReader {
     fn block(&self, band: u32, window: Window) -> (Vec<u64>, Vec<usize>) {
         let Slices { x, y, bands, dimensions, .. } = self.slices;
         let (mut start, mut count) = (vec![0; dimensions], vec![1; dimensions]);
+        for &(dimension, number) in &self.slices.place {
+            start[dimension] = number;
+        }
         for (direction, from, length) in [(x, window.x, window.width), (y, window.y, window.height)] {
             let from = from as u64;
             start[direction.dimension] =

@@ -338,3 +338,25 @@ fn damaged_files_are_named() {
         );
     }
 }
+
+#[test]
+fn a_variable_with_dates_and_depths_is_a_raster_for_each_depth() {
+    let mut file = file(false);
+    let depth = file.dimension("depth", 2);
+    file.variable("depth", &[depth], &[("units", Values::text("m"))], Values::Doubles(vec![0.05, 1.0]));
+    let value = |depth: usize, time: usize, pixel: usize| (depth * 1000 + time * 100 + pixel) as i16;
+    let all =
+        (0..2).flat_map(|depth| (0..3).flat_map(move |time| (0..35).map(move |p| value(depth, time, p))));
+    file.variable("t", &[depth, 2, 0, 1], &[], Values::Shorts(all.collect()));
+    let found = inspect_bytes(&file.bytes());
+    let names: Vec<&str> =
+        found.result.as_ref().unwrap().iter().map(|facts| facts.variable.as_str()).collect();
+    assert_eq!(names, ["t_depth_0.05", "t_depth_1"]);
+    for (depth, facts) in found.result.as_ref().unwrap().iter().enumerate() {
+        assert_eq!(facts.facts.times.len(), 3);
+        for time in 0..3 {
+            let wanted: Vec<i16> = (0..35).map(|pixel| value(depth, time, pixel)).collect();
+            assert_eq!(found.pixels::<i16>(depth, time as u32), wanted, "depth {depth}, time {time}");
+        }
+    }
+}
