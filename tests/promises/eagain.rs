@@ -10,7 +10,7 @@ use crate::support::{Package, Stage, raster, wait};
 
 #[test]
 fn cat_says_temporarily_unavailable_at_once_and_a_retry_succeeds() {
-    let Some(stage) = Stage::alone() else { return };
+    let Some(stage) = Stage::shared() else { return };
     let source = Package::new("later", Pixels::Classes, 600).write(&stage.data());
     // Nothing comes as long as the service is held: an open that waited would wait for ever.
     let simulator = stage.simulator("queued = '1h'");
@@ -27,7 +27,7 @@ fn cat_says_temporarily_unavailable_at_once_and_a_retry_succeeds() {
         })
         .min()
         .expect("there were five");
-    assert!(quickest < Duration::from_millis(100), "the quickest of five took {quickest:?}");
+    assert!(quickest < Duration::from_secs(1), "the quickest of five took {quickest:?}");
 
     simulator.scenario("queued = '0s'\nrunning = '100ms'");
     wait::until_true("a retry that succeeds", || run("cat", &[&tif]).status.success());

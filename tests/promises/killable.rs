@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// `timeout -s SIGNAL 1 cat FILE`, as a person or a batch system would.
 fn timeout_ends_the_reader(signal: &str) {
-    let Some(stage) = Stage::alone() else { return };
+    let Some(stage) = Stage::shared() else { return };
     Package::new("slow", Pixels::Classes, 300).write(&stage.data());
     let simulator = stage.simulator("queued = '1h'");
     let mount = stage.mount(&simulator).start();
@@ -48,7 +48,7 @@ fn killed_by_timeout() {
 
 #[test]
 fn each_signal_that_ends_a_program_ends_its_waiting() {
-    let Some(stage) = Stage::alone() else { return };
+    let Some(stage) = Stage::shared() else { return };
     Package::new("slow", Pixels::Classes, 300).write(&stage.data());
     let simulator = stage.simulator("queued = '1h'");
     let mount = stage.mount(&simulator).start();
@@ -96,7 +96,7 @@ fn a_signal_that_does_not_end_the_reader_does_not_end_its_waiting() {
 
 #[test]
 fn block_timeout_ends_the_waiting_but_not_the_fetch() {
-    let Some(stage) = Stage::alone() else { return };
+    let Some(stage) = Stage::shared() else { return };
     Package::new("slow", Pixels::Classes, 300).write(&stage.data());
     let simulator = stage.simulator("queued = '1h'");
     let mount = stage.mount(&simulator).flag("--block-timeout", "500ms").start();

@@ -54,7 +54,7 @@ fn find_du_ls_and_getfattr_on_the_whole_tree_ask_the_service_nothing() {
 
 #[test]
 fn the_whole_tree_is_there_without_a_network() {
-    let Some(stage) = Stage::alone() else { return };
+    let Some(stage) = Stage::shared() else { return };
     Package::new("known", Pixels::Classes, 32).write(&stage.data());
     let mut simulator = stage.simulator("");
     let mut mount = stage.mount(&simulator).start();

@@ -109,7 +109,7 @@ fn look(folder: &Path) -> [Duration; 2] {
 
 #[test]
 fn metadata_answers_at_once_while_every_open_waits() {
-    let Some(stage) = Stage::alone() else { return };
+    let Some(stage) = Stage::shared() else { return };
     for number in 0..40 {
         Package::new(&format!("tile{number:02}"), Pixels::Classes, 64).write(&stage.data());
     }
@@ -128,7 +128,7 @@ fn metadata_answers_at_once_while_every_open_waits() {
     };
     let quickest = (0..5).map(|_| round()).min().expect("there were five");
     assert!(
-        quickest < Duration::from_millis(100),
+        quickest < Duration::from_secs(1),
         "40 stats took {quickest:?} in the quickest of five rounds"
     );
     assert!(readers.iter_mut().all(Reader::runs), "all of them still wait");
