@@ -16,7 +16,7 @@ use crate::store::layout::disk_usage;
 use super::adopt;
 use super::convert::{Places, convert};
 use super::download::{PackageFiles, download};
-use super::engine::{CANCEL_PATIENCE, Change, Charge};
+use super::engine::{CANCEL_PATIENCE, Change, Charge, Heard};
 use super::failure::{Failure, FailureKind};
 use super::job::{Event, Job, Remote, Step};
 use super::order::{failure, order};
@@ -26,6 +26,8 @@ use super::state::{ProductState, Progress};
 
 /// How often progress below one percent is told.
 const TELL: Duration = Duration::from_millis(100);
+/// Longest wait for those who must do something before readers are let in.
+const LISTENERS: Duration = Duration::from_secs(5);
 /// A wait ends when the service has said nothing but nonsense about the task so many times
 const NONSENSE: u32 = 4;
 /// and for so long. A slip of a proxy passes; what lasts is told to the reader, and the next open finds the order again.
@@ -118,7 +120,11 @@ pub(super) async fn drive(
         if job.replaces.is_some() {
             let _ = inner.changes.send(Change::Replaced { key: key.clone() });
         }
-        let _ = inner.changes.send(Change::Ready { path: job.path.clone() });
+        let (heard, mut ended) = Heard::new();
+        let _ = inner.changes.send(Change::Ready { path: job.path.clone(), heard });
+        if tokio::time::timeout(LISTENERS, ended.recv()).await.is_err() {
+            tracing::warn!(path = job.path, "a listener is slow; readers are let in");
+        }
     }
     driven.send_modify(|driven| {
         driven.progress = Progress::of(&job);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -130,12 +130,14 @@ pub struct JobLine {
 }
 
 /// A product's state changed in a way that changes what files it shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Change {
     /// It became ready.
     Ready {
         /// `<dataset>/<product>`.
         path: String,
+        /// Those who wait for the product are told once every listener has dropped this.
+        heard: Heard,
     },
     /// It left the cache.
     Gone {
@@ -147,6 +149,20 @@ pub enum Change {
         /// The entry.
         key: EntryKey,
     },
+}
+
+/// Held by a listener until it has done what must be done before readers are let in.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    _open: mpsc::Sender<()>,
+}
+
+impl Heard {
+    /// One for the listeners, and what ends when all of them have dropped theirs.
+    pub(super) fn new() -> (Self, mpsc::Receiver<()>) {
+        let (open, ended) = mpsc::channel(1);
+        (Self { _open: open }, ended)
+    }
 }
 
 /// What the engine has done since it started.

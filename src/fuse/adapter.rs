@@ -4,14 +4,14 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
     AccessFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    InitFlags, KernelConfig, LockOwner, Notifier, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
     ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite,
-    ReplyXattr, Request, TimeOrNow, WriteFlags,
+    ReplyXattr, Request, TimeOrNow, Version, WriteFlags,
 };
 use tokio::runtime::Handle;
 
@@ -24,6 +24,9 @@ use super::handles::Handles;
 use super::opening::{BLOCK, Caller, Shared, errno, finish_open};
 use super::passthrough::Passthrough;
 
+/// From this version of the protocol on (Linux 5.11; it is so since 5.8) a kernel that is told to forget an inode's attributes
+/// drops those that are under way, too.
+const FORGETS_FOR_GOOD: Version = Version(7, 32);
 /// The default of 16 lets 16 parked requests freeze the readahead of the whole mount.
 const MAX_BACKGROUND: u16 = 1024;
 
@@ -41,9 +44,22 @@ impl Adapter {
         // SAFETY: both calls take nothing, always succeed and touch no memory.
         let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
         let passthrough = Passthrough::new(passthrough);
-        let shared =
-            Shared { vfs, files: Handles::default(), passthrough, pages: Mutex::default(), uid, gid };
+        let shared = Shared {
+            vfs,
+            files: Handles::default(),
+            passthrough,
+            pages: Mutex::default(),
+            notifier: Arc::default(),
+            forgets_for_good: false,
+            uid,
+            gid,
+        };
         Self { shared: Arc::new(shared), directories: Handles::default(), runtime }
+    }
+
+    /// Where the session's notifier goes, before the session takes its first call.
+    pub fn notifier(&self) -> Arc<OnceLock<Notifier>> {
+        Arc::clone(&self.shared.notifier)
     }
 
     fn vfs(&self) -> &Vfs {
@@ -54,12 +70,12 @@ impl Adapter {
         self.vfs().inodes.node(Ino(ino.0)).ok_or(VfsError::NotFound)
     }
 
-    fn find(&self, parent: INodeNo, name: &OsStr) -> Result<(Attributes, FileAttr), VfsError> {
+    fn find(&self, parent: INodeNo, name: &OsStr) -> Result<(Duration, FileAttr), VfsError> {
         let name = name.to_str().ok_or(VfsError::NotFound)?;
         let (node, attributes) = self.vfs().lookup(&self.node(parent)?, name)?;
         let path = node.path(&self.vfs().live_names());
         let ino = self.vfs().inodes.remember(node, &path, 1);
-        Ok((attributes, self.shared.attr(ino, &attributes)))
+        Ok(self.shared.told(ino, &attributes))
     }
 
     /// What a file is that is open here and elsewhere no more: a newer edition has its name.
@@ -67,7 +83,13 @@ impl Adapter {
         let open = self.shared.files.find(|open| open.ino == ino && !open.file.live)?;
         let product = Node::Product(node.product()?.clone());
         let modified = self.vfs().attributes(&product).ok()?.modified;
-        Some(Attributes { kind: Kind::File, size: open.file.size, modified, trust: Duration::ZERO })
+        Some(Attributes {
+            kind: Kind::File,
+            size: open.file.size,
+            modified,
+            trust: Duration::ZERO,
+            provisional: false,
+        })
     }
 
     fn writable_xattr(&self, req: &Request) -> bool {
@@ -86,6 +108,8 @@ macro_rules! read_only {
 
 impl Filesystem for Adapter {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        let shared = Arc::get_mut(&mut self.shared).expect("init runs before anything is shared");
+        shared.forgets_for_good = config.kernel_abi() >= FORGETS_FOR_GOOD;
         // each is asked for alone: an older kernel gives what it has
         for flag in [
             InitFlags::FUSE_PARALLEL_DIROPS,
@@ -110,7 +134,7 @@ impl Filesystem for Adapter {
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match self.find(parent, name) {
-            Ok((attributes, attr)) => reply.entry(&attributes.trust, &attr, Generation(0)),
+            Ok((trust, attr)) => reply.entry(&trust, &attr, Generation(0)),
             Err(error) => reply.error(errno(&error)),
         }
     }
@@ -138,7 +162,10 @@ impl Filesystem for Adapter {
             Ok(attributes)
         });
         match result {
-            Ok(attributes) => reply.attr(&attributes.trust, &self.shared.attr(Ino(ino.0), &attributes)),
+            Ok(attributes) => {
+                let (trust, attr) = self.shared.told(Ino(ino.0), &attributes);
+                reply.attr(&trust, &attr);
+            }
             Err(error) => reply.error(errno(&error)),
         }
     }
@@ -246,7 +273,6 @@ impl Filesystem for Adapter {
     ) {
         let Some(children) = self.directories.get(fh.0) else { return reply.error(Errno::EBADF) };
         let live = self.vfs().live_names();
-        let zero = Duration::ZERO;
         for (number, line) in lines(&children).enumerate().skip(offset as usize) {
             let next = number as u64 + 1;
             match line {
@@ -255,10 +281,11 @@ impl Filesystem for Adapter {
                         kind: Kind::Directory,
                         size: 0,
                         modified: SystemTime::UNIX_EPOCH,
-                        trust: zero,
+                        trust: Duration::ZERO,
+                        provisional: false,
                     };
-                    let attr = self.shared.attr(Ino(ino.0), &attributes);
-                    if reply.add(ino, next, name, &zero, &attr, Generation(0)) {
+                    let (trust, attr) = self.shared.told(Ino(ino.0), &attributes);
+                    if reply.add(ino, next, name, &trust, &attr, Generation(0)) {
                         break;
                     }
                 }
@@ -268,9 +295,9 @@ impl Filesystem for Adapter {
                     // an entry in the reply counts as a lookup
                     let path = child.node.path(&live);
                     let known = self.vfs().inodes.remember(child.node.clone(), &path, 1);
-                    let attr = self.shared.attr(known, &attributes);
+                    let (trust, attr) = self.shared.told(known, &attributes);
                     let ino = INodeNo(known.0);
-                    if reply.add(ino, next, &child.name, &attributes.trust, &attr, Generation(0)) {
+                    if reply.add(ino, next, &child.name, &trust, &attr, Generation(0)) {
                         // it did not fit, so the kernel never hears of it
                         self.vfs().inodes.forget(known, 1);
                         break;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use fuser::{Config, MountOption, Session, SessionACL};
+use fuser::{Config, MountOption, Notifier, Session, SessionACL};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, oneshot};
@@ -148,14 +148,14 @@ pub async fn run(
     let signals = Signals::new().map_err(DaemonError::Signals)?;
     // before anybody can open a product, so that nobody orders what is under way
     engine.resume()?;
-    let session_ended = start_session(&mountpoint, &vfs, &settings).await?;
+    let (session_ended, notifier) = start_session(&mountpoint, &vfs, &settings).await?;
     on_mounted(&mountpoint);
     notify_systemd("READY=1");
     // cleaning a large cache before answering made other people's mounts time out: the mount answers first
     let sweeping = engine.clone();
     tokio::task::spawn_blocking(move || sweeping.sweep());
-    let refresh =
-        refresh_catalog(Arc::clone(&vfs), client, Arc::clone(&cache), settings.catalog_ttl.duration(), fresh);
+    let ttl = settings.catalog_ttl.duration();
+    let refresh = refresh_catalog(Arc::clone(&vfs), client, Arc::clone(&cache), notifier, ttl, fresh);
     let housekeeping = [tokio::spawn(refresh), tokio::spawn(save_uses(engine.clone()))];
 
     let ended = wait_for_end(&mounted.stop, signals, session_ended).await;
@@ -339,6 +339,7 @@ async fn refresh_catalog(
     vfs: Arc<Vfs>,
     client: Arc<Client>,
     cache: Arc<CacheDir>,
+    notifier: Notifier,
     ttl: Duration,
     fresh: bool,
 ) {
@@ -362,6 +363,8 @@ async fn refresh_catalog(
                     "catalogue refreshed"
                 );
                 vfs.show(Arc::new(catalog));
+                let (shown, notifier) = (Arc::clone(&vfs), notifier.clone());
+                tokio::task::spawn_blocking(move || invalidate::forget_documents(&shown, &notifier));
                 vfs.engine().inventory().count_books();
                 (pause, after_failure) = (ttl, REFRESH_PAUSE);
             }
@@ -387,13 +390,14 @@ async fn save_uses(engine: Engine) {
     }
 }
 
-/// Mounts and starts to serve; the receiver hears the session's end.
+/// Mounts and starts to serve; the receiver hears the session's end, the notifier tells the kernel what changed.
 async fn start_session(
     mountpoint: &Path,
     vfs: &Arc<Vfs>,
     settings: &Settings,
-) -> Result<oneshot::Receiver<io::Result<()>>, DaemonError> {
+) -> Result<(oneshot::Receiver<io::Result<()>>, Notifier), DaemonError> {
     let adapter = Adapter::new(Arc::clone(vfs), Handle::current(), settings.passthrough);
+    let for_adapter = adapter.notifier();
     let mut config = Config::default();
     // not RO: the kernel would then refuse to set user.clmsfs.pinned; every other write answers EROFS here
     config.mount_options = vec![
@@ -413,20 +417,21 @@ async fn start_session(
         .expect("mounting does not panic")
         .map_err(|source| DaemonError::Mount { mountpoint: mountpoint.to_owned(), source })?;
     let notifier = session.notifier();
+    for_adapter.set(notifier.clone()).expect("the session is made once");
     let (tell, ended) = oneshot::channel();
     let spawned = std::thread::Builder::new().name("clmsfs-session".to_owned()).spawn(move || {
         // nobody listens any more when the wait for the end was given up
         let _ = tell.send(session.run());
     });
     spawned.map_err(|source| DaemonError::Mount { mountpoint: mountpoint.to_owned(), source })?;
-    tokio::spawn(invalidate::follow(Arc::clone(vfs), notifier, vfs.engine().changes()));
+    tokio::spawn(invalidate::follow(Arc::clone(vfs), notifier.clone(), vfs.engine().changes()));
     let path = mountpoint.to_owned();
     // asks the mount itself, so not on a thread that serves it
     let raised = tokio::task::spawn_blocking(move || mountpoint::raise_readahead(&path)).await;
     if let Ok(Err(error)) = raised {
         tracing::debug!(%error, "readahead stays as it is (only root may raise it)");
     }
-    Ok(ended)
+    Ok((ended, notifier))
 }
 
 /// Tells systemd a state, when it asked for that (sd_notify(3)).

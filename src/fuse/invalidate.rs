@@ -1,25 +1,29 @@
-//! Tells the kernel what left the cache or was replaced: names, sizes and pages it may still believe in.
+//! Tells the kernel what became ready, left the cache or was replaced: names, sizes and pages it may still believe in.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fuser::{INodeNo, Notifier};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::fetch::engine::Change;
+use crate::fetch::engine::{Change, Heard};
 use crate::store::layout::EntryKey;
 use crate::vfs::Vfs;
 use crate::vfs::node::{Ino, Node};
+use crate::vfs::tree::Kind;
+
+/// How long after a product became ready the kernel is told once more to forget the sizes of its files. Replies that were under
+/// way the first time have arrived by then.
+const ONCE_MORE: Duration = Duration::from_secs(1);
 
 /// Follows the changes until the engine is gone.
 pub async fn follow(vfs: Arc<Vfs>, notifier: Notifier, mut changes: broadcast::Receiver<Change>) {
     loop {
         let key = match changes.recv().await {
-            // what became ready was never cached: cold files are told with no trust at all
-            Ok(Change::Ready { path }) => {
-                let vfs = Arc::clone(&vfs);
-                tokio::task::spawn_blocking(move || vfs.warm(&path));
+            Ok(Change::Ready { path, heard }) => {
+                tokio::spawn(became_ready(Arc::clone(&vfs), notifier.clone(), path, heard));
                 continue;
             }
             Ok(Change::Gone { key } | Change::Replaced { key }) => Some(key),
@@ -41,6 +45,69 @@ pub async fn follow(vfs: Arc<Vfs>, notifier: Notifier, mut changes: broadcast::R
     }
 }
 
+/// The kernel may believe that the files of a product are empty, or that there are files which it turned out not to have:
+/// that ends before those who wait for it are let in.
+///
+/// Who opens a file is told its size in any case ([`Inodes`](crate::vfs::inodes::Inodes)); this is for those who only look.
+async fn became_ready(vfs: Arc<Vfs>, notifier: Notifier, path: String, heard: Heard) {
+    let forget = {
+        let (vfs, path) = (Arc::clone(&vfs), path.clone());
+        move || {
+            if let Some((dataset, name)) = path.split_once('/') {
+                let of_product = |node: &Node| {
+                    node.product()
+                        .is_some_and(|product| *product.dataset == *dataset && *product.product == *name)
+                };
+                forget_sizes(&vfs, &notifier, of_product);
+            }
+        }
+    };
+    let first = forget.clone();
+    let done = tokio::task::spawn_blocking(first).await;
+    drop(heard);
+    if done.is_err() {
+        tracing::error!(path, "the kernel's caches could not be invalidated");
+    }
+    let warm = Arc::clone(&vfs);
+    let path = path.clone();
+    let _ = tokio::task::spawn_blocking(move || warm.warm(&path)).await;
+    tokio::time::sleep(ONCE_MORE).await;
+    let _ = tokio::task::spawn_blocking(forget).await;
+}
+
+/// Makes the kernel ask anew for the documents of a catalogue that has changed.
+pub fn forget_documents(vfs: &Vfs, notifier: &Notifier) {
+    let is_document = |node: &Node| matches!(node, Node::RootFile(_) | Node::DatasetFile(..) | Node::Item(_));
+    forget_sizes(vfs, notifier, is_document);
+}
+
+/// Makes the kernel ask anew for the sizes of files, and look up anew those that do not exist any more. Other names are left
+/// alone: a file whose name is invalidated while it is open looks deleted in `/proc/<pid>/fd`.
+fn forget_sizes(vfs: &Vfs, notifier: &Notifier, wanted: impl Fn(&Node) -> bool) {
+    let live = vfs.live_names();
+    for (ino, node) in vfs.inodes.select(wanted) {
+        let exists = match vfs.attributes(&node) {
+            Ok(attributes) if attributes.kind == Kind::Directory => continue,
+            found => found.is_ok(),
+        };
+        if let Err(error) = notifier.inval_inode(INodeNo(ino.0), -1, 0) {
+            tracing::debug!(ino = ino.0, %error, "not invalidated");
+        }
+        if !exists {
+            forget_name(vfs, notifier, &node, &live);
+        }
+    }
+}
+
+/// Makes the kernel look a name up anew.
+fn forget_name(vfs: &Vfs, notifier: &Notifier, node: &Node, live: &[&str]) {
+    if let Some((parent, name)) = parent(vfs, node, live)
+        && let Err(error) = notifier.inval_entry(INodeNo(parent.0), OsStr::new(&name))
+    {
+        tracing::debug!(parent = parent.0, name, %error, "not invalidated");
+    }
+}
+
 /// Invalidates everything below the product of `key`, or below every product.
 fn forget(vfs: &Vfs, notifier: &Notifier, key: Option<&EntryKey>) {
     // the ledger knows the path of everything that ever was in the cache; without it all products are invalidated
@@ -59,11 +126,7 @@ fn forget(vfs: &Vfs, notifier: &Notifier, key: Option<&EntryKey>) {
         if let Err(error) = notifier.inval_inode(INodeNo(ino.0), 0, 0) {
             tracing::debug!(ino = ino.0, %error, "not invalidated");
         }
-        if let Some((parent, name)) = parent(vfs, &node, &live)
-            && let Err(error) = notifier.inval_entry(INodeNo(parent.0), OsStr::new(&name))
-        {
-            tracing::debug!(ino = ino.0, %error, "not invalidated");
-        }
+        forget_name(vfs, notifier, &node, &live);
     }
 }
 

@@ -2,10 +2,10 @@
 //! told to die.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use fuser::{Errno, FileAttr, FileHandle, FileType, FopenFlags, INodeNo, ReplyOpen, Request};
+use fuser::{Errno, FileAttr, FileHandle, FileType, FopenFlags, INodeNo, Notifier, ReplyOpen, Request};
 
 use crate::vfs::Vfs;
 use crate::vfs::error::VfsError;
@@ -44,6 +44,10 @@ pub(super) struct Shared {
     pub(super) passthrough: Passthrough,
     /// Publication whose pages the kernel may still hold, by inode.
     pub(super) pages: Mutex<HashMap<Ino, u64>>,
+    /// Where the kernel is told to forget; set before the first call is taken.
+    pub(super) notifier: Arc<OnceLock<Notifier>>,
+    /// True when being told to forget an inode makes the kernel drop what is under way to it, too.
+    pub(super) forgets_for_good: bool,
     /// Who owns all files.
     pub(super) uid: u32,
     /// Their group.
@@ -51,8 +55,20 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Attributes as the kernel wants them.
-    pub(super) fn attr(&self, ino: Ino, attributes: &Attributes) -> FileAttr {
+    /// Attributes as the kernel is told them, and how long it may believe them.
+    pub(super) fn told(&self, ino: Ino, attributes: &Attributes) -> (Duration, FileAttr) {
+        let mut trust = attributes.trust;
+        if attributes.provisional {
+            if self.forgets_for_good {
+                self.vfs.inodes.mark_provisional(ino);
+            } else {
+                trust = Duration::ZERO;
+            }
+        }
+        (trust, self.attr(ino, attributes))
+    }
+
+    fn attr(&self, ino: Ino, attributes: &Attributes) -> FileAttr {
         let directory = attributes.kind == Kind::Directory;
         let time: SystemTime = attributes.modified;
         FileAttr {
@@ -74,8 +90,24 @@ impl Shared {
         }
     }
 
+    /// Makes the kernel ask for the size of a file that is about to be open, if it may believe in another one.
+    fn forget_provisional(&self, ino: Ino) -> std::io::Result<()> {
+        match self.notifier.get() {
+            // a negative offset: attributes only. The kernel waits for nobody then, so this is fit for a dispatch thread
+            Some(notifier) if self.vfs.inodes.is_provisional(ino) => {
+                notifier.inval_inode(INodeNo(ino.0), -1, 0)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Answers an open with `file`.
     pub(super) fn opened(&self, ino: Ino, file: OpenFile, reply: ReplyOpen) {
+        if let Err(error) = self.forget_provisional(ino) {
+            // with a size of 0 the reader would take the file for empty
+            tracing::error!(ino = ino.0, %error, "the kernel does not forget a size; the open is refused");
+            return reply.error(Errno::EIO);
+        }
         let mut flags = FopenFlags::empty();
         let mut backing = None;
         match (&file.bytes, file.generation()) {

@@ -1,4 +1,11 @@
 //! Inodes that the kernel knows: number → node, kept as long as the kernel remembers them.
+//!
+//! The kernel may believe the size of a cold file for a while, so that listings need not ask for each file again. A reader
+//! must never see that size once the file is here: it would read nothing and take the file for empty. Hence an inode
+//! whose size was told provisionally is marked *before* the kernel is told, the mark stays as long as the kernel knows
+//! the inode, and an open of a marked inode is answered after the kernel has been told to forget its attributes.
+//! Replies that are under way at that moment do no harm: the kernel holds the inode that is being opened, and drops
+//! attributes that were asked for before it was told to forget (Linux 5.8).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -9,6 +16,8 @@ use super::node::{Ino, Node, wish};
 struct Known {
     node: Node,
     lookups: u64,
+    /// The kernel has been told a size that holds only until the file is opened.
+    provisional: bool,
 }
 
 /// The table of inodes.
@@ -19,7 +28,7 @@ pub struct Inodes {
 
 impl Default for Inodes {
     fn default() -> Self {
-        let root = Known { node: Node::Root, lookups: 1 };
+        let root = Known { node: Node::Root, lookups: 1, provisional: false };
         Self { known: Mutex::new(HashMap::from([(Ino::ROOT, root)])) }
     }
 }
@@ -52,11 +61,23 @@ impl Inodes {
                 Some(_) => ino = Ino(ino.0.wrapping_add(1).max(2)),
                 None if lookups == 0 => return ino,
                 None => {
-                    known.insert(ino, Known { node, lookups });
+                    known.insert(ino, Known { node, lookups, provisional: false });
                     return ino;
                 }
             }
         }
+    }
+
+    /// The kernel is about to be told a size that holds only until the file is opened.
+    pub fn mark_provisional(&self, ino: Ino) {
+        if let Some(entry) = self.known().get_mut(&ino) {
+            entry.provisional = true;
+        }
+    }
+
+    /// True when the kernel may hold such a size.
+    pub fn is_provisional(&self, ino: Ino) -> bool {
+        self.known().get(&ino).is_some_and(|known| known.provisional)
     }
 
     /// The kernel forgets `lookups` lookups of an inode; true when it does not know the inode any more.
@@ -125,6 +146,23 @@ mod tests {
         assert!(inos[0] == wish("d/p/p.tif") && inos[0] != inos[1] && inos[1] != inos[2]);
         inodes.forget(inos[0], 1);
         assert_eq!(inodes.remember(edition(1), "d/p/p.tif", 1), inos[1]);
+    }
+
+    #[test]
+    fn a_provisional_size_is_remembered_until_the_kernel_forgets_the_inode() {
+        let inodes = Inodes::default();
+        let node = Node::Dataset("a".into());
+        let ino = inodes.remember(node.clone(), "a", 1);
+        assert!(!inodes.is_provisional(ino));
+        inodes.mark_provisional(ino);
+        // a reply that is under way may still bring the kernel the size, whatever it was told meanwhile
+        inodes.remember(node.clone(), "a", 1);
+        inodes.forget(ino, 1);
+        assert!(inodes.is_provisional(ino));
+        inodes.forget(ino, 1);
+        assert!(!inodes.is_provisional(ino));
+        inodes.remember(node, "a", 1);
+        assert!(!inodes.is_provisional(ino));
     }
 
     #[test]

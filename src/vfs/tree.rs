@@ -19,7 +19,7 @@ use super::views::Purpose;
 
 /// How long the kernel may trust what it was told about files that never change (ready products).
 const LASTING: Duration = Duration::from_secs(3600);
-/// The same for the catalogue's directories and documents, which a refresh may change.
+/// The same for what may change: the catalogue's directories and documents, and files that are not here yet.
 const PASSING: Duration = Duration::from_secs(60);
 
 /// What stands at a path.
@@ -42,6 +42,9 @@ pub struct Attributes {
     pub modified: SystemTime,
     /// How long this may be believed.
     pub trust: Duration,
+    /// The size may be another one as soon as somebody opens the file: whoever opens it is told anew
+    /// ([`Inodes`](super::inodes::Inodes)).
+    pub provisional: bool,
 }
 
 /// A name in a directory with what stands there.
@@ -208,17 +211,26 @@ impl Vfs {
     /// [`VfsError::NotFound`] when the catalogue or the cache no longer has it.
     pub fn attributes(&self, node: &Node) -> Result<Attributes, VfsError> {
         let catalog = self.catalog();
-        let directory = |modified| Attributes { kind: Kind::Directory, size: 0, modified, trust: PASSING };
+        let directory = |modified| Attributes {
+            kind: Kind::Directory,
+            size: 0,
+            modified,
+            trust: PASSING,
+            provisional: false,
+        };
         let document = |size: usize, modified| Attributes {
             kind: Kind::File,
             size: size as u64,
             modified,
-            trust: Duration::ZERO,
+            trust: PASSING,
+            provisional: true,
         };
         let whole = self.catalog_time();
         Ok(match node {
             Node::Root | Node::Live => directory(whole),
-            Node::LiveFile(_) => document(0, whole),
+            Node::LiveFile(_) => {
+                Attributes { trust: Duration::ZERO, provisional: false, ..document(0, whole) }
+            }
             Node::RootFile(file) => document(self.root_document(*file).len(), whole),
             Node::Dataset(name) => directory(published(catalog.dataset(name).ok_or(VfsError::NotFound)?)),
             Node::DatasetFile(name, file) => {
@@ -252,10 +264,18 @@ impl Vfs {
             Inside::Directory { ready: true } => (Kind::Directory, 0, LASTING),
             // it holds other names when the product comes, but stays what it is
             Inside::Directory { ready: false } => (Kind::Directory, 0, PASSING),
-            Inside::Cold => (Kind::File, 0, Duration::ZERO),
+            Inside::Cold => {
+                return Ok(Attributes {
+                    kind: Kind::File,
+                    size: 0,
+                    modified,
+                    trust: PASSING,
+                    provisional: true,
+                });
+            }
             Inside::Ready(file) => (Kind::File, file.size, LASTING),
         };
-        Ok(Attributes { kind, size, modified, trust })
+        Ok(Attributes { kind, size, modified, trust, provisional: false })
     }
 
     /// Names in a directory.

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::packages::Pixels;
 use crate::support::{Package, Stage, process, raster, xattr};
@@ -33,6 +34,78 @@ fn a_cold_geotiff_is_ordered_fetched_converted_and_served() {
 
     let requests = simulator.requests();
     assert_eq!((requests.posts("classes"), requests.downloads("classes")), (1, 1));
+}
+
+#[test]
+fn a_size_of_zero_that_was_listed_is_forgotten_before_anybody_is_let_in() {
+    let Some(stage) = Stage::shared() else { return };
+    Package::new("classes", Pixels::Classes, 300).write(&stage.data());
+    let simulator = stage.simulator("queued = '50ms'\nrunning = '50ms'");
+    let mount = stage.mount(&simulator).start();
+    let (product, zarr) = (mount.product("classes"), mount.zarr("classes"));
+    let item = product.join("item.json");
+    let cold =
+        [&[mount.tif("classes")], &*names(&zarr).iter().map(|name| zarr.join(name)).collect::<Vec<_>>()]
+            .concat();
+    // the kernel may believe these for a while
+    assert!(cold.iter().all(|path| fs::metadata(path).unwrap().len() == 0));
+    let before = fs::metadata(&item).unwrap().len();
+    mount.run(&["fetch", "data/classes"]).success();
+    for path in &cold {
+        let looked = fs::metadata(path).unwrap().len();
+        assert_eq!((looked > 0, fs::read(path).unwrap().len() as u64), (true, looked), "{}", path.display());
+    }
+    assert_ne!(fs::read(&item).unwrap().len() as u64, before, "the description is another one");
+    assert_eq!(fs::read(&item).unwrap().len() as u64, fs::metadata(&item).unwrap().len());
+}
+
+#[test]
+fn nobody_reads_an_empty_file_however_many_list_it_meanwhile() {
+    let Some(stage) = Stage::shared() else { return };
+    let products: Vec<String> = (0..6).map(|number| format!("classes{number}")).collect();
+    for name in &products {
+        Package::new(name, Pixels::Classes, 64).write(&stage.data());
+    }
+    let simulator = stage.simulator("queued = '0s'\nrunning = '0s'");
+    let mount = stage.mount(&simulator).start();
+    let folders: Vec<_> = products.iter().map(|name| mount.product(name)).collect();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    for folder in &folders {
+                        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                            // a name that was a guess may be gone by now
+                            let _ = fs::metadata(&path)
+                                .map(|found| found.is_dir() && fs::read_dir(&path).is_ok());
+                        }
+                    }
+                }
+            });
+        }
+        let readers: Vec<_> = (products.iter())
+            .map(|name| {
+                let (tif, zarr) = (mount.tif(name), mount.zarr(name));
+                scope.spawn(move || {
+                    let read = |path: &Path| {
+                        let mut file = File::open(path).unwrap();
+                        let mut bytes = Vec::new();
+                        file.read_to_end(&mut bytes).unwrap();
+                        (file.metadata().unwrap().len(), bytes.len() as u64)
+                    };
+                    // the one that waits, and those that find it ready at that very moment
+                    let paths = [tif, zarr.join("zarr.json"), zarr.join(".zmetadata"), zarr.join(".zgroup")];
+                    paths.map(|path| read(&path))
+                })
+            })
+            .collect();
+        let read: Vec<_> = readers.into_iter().map(|reader| reader.join()).collect();
+        over.store(true, Ordering::Relaxed);
+        for (size, bytes) in read.into_iter().flat_map(Result::unwrap) {
+            assert!(size > 0 && size == bytes, "{bytes} bytes of {size}");
+        }
+    });
 }
 
 #[test]

@@ -24,7 +24,8 @@ async fn the_straight_way() {
     assert_eq!(ticket.progress().state, ProductState::Ordered);
     ticket.wait().await.unwrap();
     assert_eq!(state(&engine, 1), ProductState::Ready);
-    assert_eq!(changes.recv().await.unwrap(), Change::Ready { path: "dataset/product-1".to_owned() });
+    let Change::Ready { path, .. } = changes.recv().await.unwrap() else { panic!("it became ready") };
+    assert_eq!(path, "dataset/product-1");
     assert_eq!(house.service.orders(), 1);
     assert_eq!(house.service.downloads(), [0]);
     assert_eq!(*house.converter.packages.lock().unwrap(), [package(1000)]);
@@ -38,6 +39,32 @@ async fn the_straight_way() {
     let calls = house.service.calls();
     engine.request(&target(1), 7, false).unwrap().wait().await.unwrap();
     assert_eq!(house.service.calls(), calls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiters_are_let_in_when_every_listener_has_done_its_part() {
+    let house = House::new();
+    let engine = house.engine();
+    let (mut first, mut second) = (engine.changes(), engine.changes());
+    let ticket = engine.request(&target(1), 7, false).unwrap();
+    let waiting = tokio::spawn(ticket.wait());
+    let Change::Ready { heard, .. } = first.recv().await.unwrap() else { panic!("it became ready") };
+    let Change::Ready { heard: other, .. } = second.recv().await.unwrap() else { panic!("it became ready") };
+    // whoever asks now finds it ready, but who has waited is not told yet
+    assert_eq!(state(&engine, 1), ProductState::Ready);
+    drop(heard);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!waiting.is_finished());
+    drop(other);
+    waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_has_gone_astray_keeps_nobody_waiting_for_ever() {
+    let house = House::new();
+    let engine = house.engine();
+    let _never_asked = engine.changes();
+    engine.request(&target(1), 7, false).unwrap().wait().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

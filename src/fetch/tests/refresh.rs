@@ -36,8 +36,8 @@ async fn what_is_here_is_served_until_the_newer_one_takes_its_place() {
     ticket.wait().await.unwrap();
     assert!(!engine.inventory().is_current(&before));
     assert_eq!((engine.inventory().edition(&key), state(&engine, 1)), (1, ProductState::Ready));
-    assert_eq!(changes.recv().await.unwrap(), Change::Replaced { key });
-    assert_eq!(changes.recv().await.unwrap(), Change::Ready { path: target(1).path });
+    assert!(matches!(changes.recv().await.unwrap(), Change::Replaced { key: gone } if gone == key));
+    assert!(matches!(changes.recv().await.unwrap(), Change::Ready { path, .. } if path == target(1).path));
     let formers = house.converter.formers.lock().unwrap().clone();
     assert_eq!(formers, [None, Some(before.directory().to_owned())]);
     assert!(house.staged().is_empty() && engine.ledger().jobs().unwrap().is_empty());

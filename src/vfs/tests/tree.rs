@@ -82,7 +82,7 @@ async fn a_ready_product_shows_what_it_holds_and_the_others_stay_cold() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cold_files_have_size_zero_and_no_trust_and_ready_ones_their_true_size() {
+async fn cold_files_have_a_provisional_size_of_zero_and_ready_ones_their_true_size() {
     let mount = Mount::new();
     let content = |path: &str| path.starts_with("clc2018/a/") && !path.ends_with("item.json");
     for (path, node, kind) in mount.all() {
@@ -90,7 +90,8 @@ async fn cold_files_have_size_zero_and_no_trust_and_ready_ones_their_true_size()
         if content(&path) && kind == Kind::Directory {
             assert!(attributes.trust <= Duration::from_secs(60), "{path}");
         } else if content(&path) {
-            assert_eq!((attributes.size, attributes.trust), (0, Duration::ZERO), "{path}");
+            assert_eq!((attributes.size, attributes.provisional), (0, true), "{path}");
+            assert!(attributes.trust <= Duration::from_secs(60), "{path}");
         } else if kind == Kind::File
             && !path.starts_with(".clmsfs")
             && mount.vfs.open(&node, 0).unwrap().is_some()
@@ -98,6 +99,7 @@ async fn cold_files_have_size_zero_and_no_trust_and_ready_ones_their_true_size()
             let file = mount.vfs.open(&node, libc::O_RDONLY).unwrap().unwrap();
             assert_eq!((attributes.size, read(&file).len() as u64), (file.size, file.size), "{path}");
             assert!(attributes.trust <= Duration::from_secs(60), "a refresh may change {path}");
+            assert!(attributes.provisional, "{path}");
         }
     }
     mount.fetch("clc2018/a").await;
@@ -107,7 +109,7 @@ async fn cold_files_have_size_zero_and_no_trust_and_ready_ones_their_true_size()
             continue;
         }
         let attributes = mount.vfs.attributes(&node).unwrap();
-        assert_eq!(attributes.trust, HOUR, "{path}");
+        assert_eq!((attributes.trust, attributes.provisional), (HOUR, false), "{path}");
         if kind == Kind::File {
             files += 1;
             let file = mount.vfs.open(&node, libc::O_RDONLY).unwrap().unwrap();
