@@ -77,11 +77,14 @@ mod tests {
         assert_eq!(zstd::bulk::decompress(&out[3..], raw.len()).unwrap(), raw);
         // Frame header descriptor: bit 2 says that a content checksum follows.
         assert_ne!(out[3 + 4] & 0b100, 0);
-        let mut out = Vec::new();
-        Encoder::new(Codec::Zlib { level: 6 }).unwrap().append(&raw, &mut out).unwrap();
-        let mut back = vec![0; raw.len()];
-        libdeflater::Decompressor::new().zlib_decompress(&out, &mut back).unwrap();
-        assert_eq!(back, raw);
+        for level in [0, 6] {
+            let mut out = Vec::new();
+            Encoder::new(Codec::Zlib { level }).unwrap().append(&raw, &mut out).unwrap();
+            let mut back = vec![0; raw.len()];
+            libdeflater::Decompressor::new().zlib_decompress(&out, &mut back).unwrap();
+            assert_eq!(back, raw);
+            assert_eq!(level == 0, out.len() > raw.len());
+        }
         assert!(Encoder::new(Codec::Zlib { level: 77 }).is_err());
     }
 }
