@@ -9,7 +9,7 @@ help:
 	@echo "make demo    build, mount a simulated service and walk through it; leaves nothing behind"
 	@echo "make test    lint, all tests (through real mounts), and how many ran"
 	@echo "make interop-qgis   what QGIS makes of every kind of package (installs QGIS: 680 MB)"
-	@echo "make bench   measure side by side with other tools, write docs/PERFORMANCE.md (an hour, 20 GB, alone on the machine)"
+	@echo "make bench   measure side by side with other tools, write docs/PERFORMANCE.md (half an hour, 20 GB, alone on the machine)"
 	@echo "make build   the program, optimised: $(TARGET)/release/clmsfs"
 	@echo "make lint    rustfmt and clippy only"
 	@echo "make fmt     format the sources"
@@ -32,8 +32,8 @@ interop-qgis:
 	CLMSFS_INTEROP_TOOLS=qgis CLMSFS_TEST_PYTHON="$(abspath $(TARGET))/interop/bin/python" \
 	$(CARGO) test --locked --test interop -- --show-output
 
-# A part: make bench BENCH="benches/reading.py chunks"
-BENCH ?= benches/convert.py benches/reading.py benches/listing.py
+# A part: make bench BENCH="benches/reading.py chunks". To see that all of it runs, in minutes: CLMSFS_BENCH_SMALL=1 make bench
+BENCH ?=
 bench:
 	@scripts/system-packages bench
 	@scripts/interop-python bench

@@ -12,10 +12,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import rasters
-from measure import FOLDER, PROGRAM, ROUNDS, Cost, Row, compare, cost, fresh, tell
+from measure import FOLDER, PROGRAM, ROUNDS, Cost, Row, compare, cost, fresh, peak_memory, sized, source_raster, tell
 
-SIDE = int(os.environ.get("CLMSFS_BENCH_SIDE", "20000"))
+SIDE = sized(20_000, 2_000)
+SIDES = sized((5_000, 10_000, 20_000, 40_000, 100_000), (1_000, 2_000))
 TILED = {"TILED": True, "BLOCKXSIZE": 512, "BLOCKYSIZE": 512}
 # name: pixels, how they are stored, how many times faster than the COG driver and than xarray's way.
 SOURCES = {
@@ -50,7 +50,7 @@ def convert(package, staging):
         process.stdin.flush()
 
     say(json.dumps(job).encode() + b"\n")
-    stages = {}
+    stages, memory = {}, 0
     for line in process.stdout:
         message = json.loads(line)
         progress = message.get("progress", {})
@@ -58,6 +58,7 @@ def convert(package, staging):
             say(b"+")
         elif "took" in progress:
             stages[progress["took"]["stage"]] = progress["took"]["milliseconds"] / 1000
+            memory = peak_memory(process.pid) or memory
         elif "failed" in message:
             raise SystemExit(f"failed to convert {package}: {message['failed']}")
     _, status, used = os.wait4(process.pid, 0)
@@ -65,15 +66,14 @@ def convert(package, staging):
     process.returncode = os.waitstatus_to_exitcode(status)
     process.stdin.close()
     size = sum(path.stat().st_size for path in Path(staging).rglob("*") if path.is_file())
-    return Conversion(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, stages, size)
+    return Conversion(wall, used.ru_utime + used.ru_stime, memory, stages, size)
 
 
 def source(name, dtype, side, options):
     """A raster and its package, made once."""
     raster, package = FOLDER / f"{name}-{side}.tif", FOLDER / f"{name}-{side}.zip"
     if not package.exists():
-        rasters.write(raster, dtype, side, **options)
-        rasters.pack(raster, package)
+        source_raster(raster, package, dtype, side, options)
     return raster, package
 
 
@@ -146,17 +146,19 @@ def raw_copy():
         Row("convert", f"raw tile copy of {name} {SIDE}²", ours, cp, "s", cp / ours, 0.7, "cp").tell()
 
 
-def growth(sides=(5_000, 10_000, 20_000, 40_000, 100_000)):
+def growth():
     """Seconds and memory by size."""
     print("growth: uint8 LZW", flush=True)
-    for side in sides:
-        _, package = source("growth", "uint8", side, {"COMPRESS": "LZW"})
+    for side in SIDES:
+        raster, package = source("growth", "uint8", side, {"COMPRESS": "LZW"})
         used = [convert(package, FOLDER / "staging") for _ in range(ROUNDS if side <= 20_000 else 1)]
         median = sorted(used, key=lambda used: used.wall)[len(used) // 2]
         gigapixels = side * side / 1e9
         note = f"{median.wall:.2f} s in all, {median.cpu / gigapixels:.2f} s CPU per gigapixel"
         tell("growth", f"{side}²: seconds per gigapixel", median.wall / gigapixels, "s", note=note)
         tell("growth", f"{side}²: peak memory", max(one.memory for one in used), "MiB", at_most=512)
+        raster.unlink(missing_ok=True)
+    fresh(FOLDER / "staging")
 
 
 if __name__ == "__main__":

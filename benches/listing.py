@@ -8,13 +8,13 @@ import sys
 import time
 from pathlib import Path
 
-from measure import FOLDER, ROUNDS, compare, drop_caches, fresh, mounted, seconds, simulated, tell
+from measure import FOLDER, ROUNDS, compare, drop_caches, fresh, mounted, seconds, simulated, sized, tell
 
 # datasets × products of the tree that is listed: 8 names per product and 3 per dataset, 100 378 in all
-LISTED = (125, 100)
+LISTED = sized((125, 100), (3, 4))
 # datasets × products of the large catalogue
-LARGE = (10_000, 100)
-WALKS = {"ls -lR": ("ls", "-lR", None), "find": ("find", None), "find -newer": ("find", None, "-newer", "/etc/hostname"), "du -a": ("du", "-a", None)}
+LARGE = sized((10_000, 100), (60, 5))
+WALKS = {"ls -lR": ("ls", "-lR", None), "find": ("find", None), "du -a": ("du", "-a", None)}
 NOBODY = "http://127.0.0.1:9/api"
 
 

@@ -13,8 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROUNDS = int(os.environ.get("CLMSFS_BENCH_ROUNDS", "5"))
+# Everything at a fraction of its size, to see that it runs: figures of such a run mean nothing and do not get into the page.
+SMALL = bool(os.environ.get("CLMSFS_BENCH_SMALL"))
 PROGRAM = Path(os.environ.get("CLMSFS_BENCH_PROGRAM", "target/release/clmsfs")).resolve()
-FOLDER = Path(os.environ.get("CLMSFS_BENCH_FOLDER", "target/bench")).resolve()
+FOLDER = Path(os.environ.get("CLMSFS_BENCH_FOLDER", "target/bench-small" if SMALL else "target/bench")).resolve()
+
+
+def sized(full, small):
+    """The size of something in a full run and in a small one."""
+    return small if SMALL else full
 
 
 @dataclass
@@ -88,6 +95,20 @@ def cost(command, **options):
     if process.returncode:
         raise SystemExit(f"failed with {process.returncode}: {' '.join(map(str, command))}")
     return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def source_raster(raster, package, dtype, side, options):
+    """Writes a raster and its package, in a process of its own: the kernel counts the memory of this one to those that it starts."""
+    command = [sys.executable, Path(__file__).with_name("rasters.py"), raster, package, dtype, str(side), json.dumps(options)]
+    subprocess.run(command, check=True)
+
+
+def peak_memory(pid):
+    """Most memory that a running process has had, in MiB. (`ru_maxrss` is that of its parent where the parent was larger.)"""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return None  # it is ending
 
 
 def seconds(run):

@@ -5,6 +5,8 @@ and memory stays small whatever the size. `classes` are patches of land cover in
 terrain in Float32 with the centimetres that measured heights have.
 """
 
+import json
+import sys
 import zipfile
 from pathlib import Path
 
@@ -80,3 +82,8 @@ def pack(raster, package):
         made.write(inner, f"Results/{name}.zip")
     inner.unlink()
     return package
+
+
+if __name__ == "__main__":
+    path, package, dtype, side, options = sys.argv[1:]
+    pack(write(path, dtype, int(side), **json.loads(options)), Path(package))
