@@ -11,6 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::fetch::engine::{Change, Heard};
 use crate::store::layout::EntryKey;
 use crate::vfs::Vfs;
+use crate::vfs::error::VfsError;
 use crate::vfs::node::{Ino, Node};
 use crate::vfs::tree::Kind;
 
@@ -88,6 +89,8 @@ fn forget_sizes(vfs: &Vfs, notifier: &Notifier, wanted: impl Fn(&Node) -> bool) 
     for (ino, node) in vfs.inodes.select(wanted) {
         let exists = match vfs.attributes(&node) {
             Ok(attributes) if attributes.kind == Kind::Directory => continue,
+            // the name leads to a newer file; whoever has this one open keeps its size
+            Err(VfsError::Replaced) => continue,
             found => found.is_ok(),
         };
         if let Err(error) = notifier.inval_inode(INodeNo(ino.0), -1, 0) {
