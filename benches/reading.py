@@ -15,7 +15,7 @@ from measure import FOLDER, cost, compare, drop_caches, ended, fresh, missing, m
 NAME, SIDE = "reading", sized(12_000, 5_000)
 # Chunks of classes are some ten kilobytes, those of NAME one megabyte.
 SMALL = "classes"
-SECONDS = 1
+RUN = sized("1s", "100ms")
 
 
 def prepare():
@@ -40,7 +40,7 @@ def fio(path, pattern, block, jobs, cold):
         "--group_reporting", "--output-format=json", "--invalidate=0", "--randrepeat=1", "--norandommap",
     ]
     # Cold: each byte once. Warm: for a while, so that many are read.
-    command += ["--size=100%"] if cold and pattern == "read" else ["--time_based", f"--runtime={SECONDS}"]
+    command += ["--size=100%"] if cold and pattern == "read" else ["--time_based", f"--runtime={RUN}"]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     read = json.loads(told[told.index("{") :])["jobs"][0]["read"]
     return read["bw_bytes"] / 1e6 if pattern == "read" else read["iops"] / 1e3
