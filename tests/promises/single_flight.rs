@@ -127,9 +127,6 @@ fn metadata_answers_at_once_while_every_open_waits() {
         start.elapsed()
     };
     let quickest = (0..5).map(|_| round()).min().expect("there were five");
-    assert!(
-        quickest < Duration::from_secs(1),
-        "40 stats took {quickest:?} in the quickest of five rounds"
-    );
+    assert!(quickest < Duration::from_secs(1), "40 stats took {quickest:?} in the quickest of five rounds");
     assert!(readers.iter_mut().all(Reader::runs), "all of them still wait");
 }
