@@ -131,6 +131,8 @@ fn spawn(program: &ChildProgram) -> io::Result<Child> {
         // One arena per thread would count against the address space limit.
         .env("MALLOC_ARENA_MAX", "4")
         .env("PROJ_NETWORK", "OFF")
+        // No socket can be opened in the sandbox; GDAL shall not even try what a file names.
+        .env("CPL_VSIL_CURL_ALLOWED_EXTENSIONS", ".nothing")
         // The staging folder is ours alone, and not every file system can lock.
         .env("HDF5_USE_FILE_LOCKING", "FALSE")
         .env("LC_ALL", "C.UTF-8")
@@ -204,7 +206,7 @@ async fn listen(
         }
         // Libraries may print to stdout as well; what is no message is not for us.
         match serde_json::from_slice(&line) {
-            Ok(Message::Sandbox(walls)) if walls.landlock != "full" || !walls.network_namespace => {
+            Ok(Message::Sandbox(walls)) if walls.landlock != "full" || !walls.system_calls => {
                 tracing::info!(?walls, "the conversion's sandbox is weaker than it could be on this system");
             }
             Ok(Message::Sandbox(walls)) => tracing::debug!(?walls, "sandboxed"),

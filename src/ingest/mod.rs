@@ -1,7 +1,7 @@
 //! Packages become entries: unzip, GDAL reading, mosaic, overviews, encoding; in a child process without rights.
 //!
 //! ```text
-//! run (child.rs, parent side) ── spawns ──▶ child_main (sandbox.rs) ──▶ ingest (here)
+//! run (child.rs, parent side) ── spawns ──▶ child_main (sandbox.rs, system_calls.rs) ──▶ ingest (here)
 //!
 //! package.rs    the outer zip, unpacked with suspicion; member.rs: safe paths; pour.rs: one thread unpacks, one writes
 //! lay_out.rs    discover.rs: which files are rasters, which of them are tiles of one layer; dated.rs: which layers
@@ -71,6 +71,7 @@ mod sink;
 mod source;
 mod stack;
 mod statistics;
+mod system_calls;
 mod tiff;
 mod vector;
 mod wal;

@@ -3,7 +3,8 @@
 //! In this order: memory, file and core limits; no network (an empty network namespace where permitted, Landlock
 //! rules for TCP besides); no capabilities and no new privileges; Landlock, so that only the staging folder can be
 //! written (regular files and folders only: no links, no devices), only the package (written too when it is to be consumed) and the system's
-//! shared data can be read, and the product's former entry where there is one. Kernels without Landlock or namespaces give less; capabilities and limits work everywhere.
+//! shared data can be read, and the product's former entry where there is one; at last the system calls that no conversion needs
+//! ([`super::system_calls`]). Kernels without Landlock or namespaces give less; the others work everywhere.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use landlock::{
 use serde::{Deserialize, Serialize};
 
 use super::job::IngestJob;
+use super::system_calls;
 
 /// Address space beyond the memory limit: program text, libraries, stacks, allocator arenas.
 const HEAD_ROOM: u64 = 2 << 30;
@@ -37,6 +39,8 @@ pub(super) struct Walls {
     pub(super) landlock: String,
     /// True when the process is in a network namespace of its own, with nothing in it.
     pub(super) network_namespace: bool,
+    /// True when system calls are refused that no conversion needs, those of networks among them.
+    pub(super) system_calls: bool,
 }
 
 /// Enters the sandbox, for good. Call it before any other thread exists: threads that already run stay outside.
@@ -49,7 +53,8 @@ pub(super) fn enter(job: &IngestJob) -> io::Result<Walls> {
     drop_capabilities()?;
     forbid_new_privileges()?;
     let landlock = restrict_files(job)?;
-    Ok(Walls { landlock: landlock.to_owned(), network_namespace })
+    let system_calls = system_calls::refuse()?;
+    Ok(Walls { landlock: landlock.to_owned(), network_namespace, system_calls })
 }
 
 fn limit_resources(job: &IngestJob) -> io::Result<()> {

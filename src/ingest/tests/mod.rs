@@ -11,6 +11,7 @@ mod real;
 mod reuse;
 mod series;
 mod vectors;
+mod walls;
 
 use std::fs;
 use std::io::Write as _;
