@@ -23,6 +23,7 @@
 //! | [`control`] | what a running mount tells about itself: status, metrics, socket |
 //! | [`fuse`] | thin adapter to the kernel: reply, errno, passthrough, kill watcher, session |
 //! | [`cli`] | one file per verb; nothing but arguments, progress bars and text |
+//! | [`text`] | what of others' texts may be shown; below all floors |
 
 pub mod catalog;
 pub mod cli;
@@ -34,5 +35,6 @@ pub mod fuse;
 pub mod ingest;
 pub mod simulator;
 pub mod store;
+pub mod text;
 pub mod vfs;
 pub mod view;

@@ -1,6 +1,6 @@
 //! The one place where names of the service become names of files.
 //!
-//! A safe name has no `/`, no NUL, no control characters and no blanks around it, is neither empty nor `.` nor
+//! A safe name has no `/`, no control characters, nothing invisible and no blanks around it, is neither empty nor `.` nor
 //! `..`, and has at most [`MAX_BYTES`] bytes, which leaves room for `~2` and for endings such as `.tif.aux.xml`.
 //! Everything else stays as the editors wrote it.
 
@@ -61,7 +61,8 @@ name! {
 
 /// Makes a text safe, `None` when nothing is left of it.
 pub(super) fn safe(raw: &str) -> Option<String> {
-    let kept: String = raw.chars().filter(|letter| *letter != '/' && !letter.is_control()).collect();
+    let kept: String =
+        raw.chars().filter(|letter| *letter != '/' && crate::text::is_harmless(*letter)).collect();
     let mut end = kept.trim();
     if end.len() > MAX_BYTES {
         end = end[..end.floor_char_boundary(MAX_BYTES)].trim();

@@ -38,7 +38,7 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
     if verb == "ls" {
         let lines: Vec<CacheLine> = control.get("/cache", &[]).await?;
         if json {
-            println!("{}", serde_json::to_string_pretty(&lines)?);
+            println!("{}", super::output::json(&lines)?);
         } else if lines.is_empty() {
             println!("the cache is empty");
         } else {

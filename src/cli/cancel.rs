@@ -45,7 +45,7 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
 /// Prints what became of each, and fails when one failed.
 pub(super) fn report(outcomes: &[Outcome], json: bool) -> Ending {
     if json {
-        println!("{}", serde_json::to_string_pretty(outcomes)?);
+        println!("{}", super::output::json(outcomes)?);
     }
     for outcome in outcomes.iter().filter(|_| !json) {
         let line = format!("{}: {}", printable(&outcome.id), printable(&outcome.message));

@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &ArgMatches) -> Ending {
                 .into_iter()
                 .map(|row| json!({"name": row.name, "value": row.value, "source": row.source.to_string()}))
                 .collect();
-            println!("{}", serde_json::to_string_pretty(&rows)?);
+            println!("{}", super::output::json(&rows)?);
         } else {
             print!("{}", resolved.to_toml(false));
         }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::output::{self, Bars, show, size};
-use super::{Ending, Failure, absolute, start_log};
+use super::{Ending, Failure, absolute, log};
 use crate::config::{PartialSettings, Settings, Source};
 use crate::control::client::Control;
 use crate::control::server::{Ids, ProductLine};
@@ -38,7 +38,7 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) async fn run(arguments: &ArgMatches) -> Ending {
-    start_log("warn");
+    log::start("warn");
     let home = Home::new()?;
     heading("starting a simulated CLMS on loopback");
     let simulator = simulator::start(Options {

@@ -76,7 +76,7 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
         failed = true;
     }
     if wants_json(arguments) {
-        println!("{}", serde_json::to_string_pretty(&lines)?);
+        println!("{}", super::output::json(&lines)?);
     } else {
         for line in lines.iter().filter(|line| line.progress.state == ProductState::Ready) {
             println!("{}", control.mountpoint().join(&line.path).display());

@@ -15,7 +15,7 @@ pub(super) fn command() -> Command {
 pub(super) async fn run(arguments: &ArgMatches) -> Ending {
     let jobs: Vec<JobStatus> = control(arguments)?.get("/jobs", &[]).await?;
     if wants_json(arguments) {
-        println!("{}", serde_json::to_string_pretty(&jobs)?);
+        println!("{}", super::output::json(&jobs)?);
     } else if jobs.is_empty() {
         println!("no jobs");
     } else {

@@ -26,7 +26,7 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
         None => {
             let lines: Vec<DatasetLine> = control.get("/datasets", &[]).await?;
             if wants_json(arguments) {
-                println!("{}", serde_json::to_string_pretty(&lines)?);
+                println!("{}", super::output::json(&lines)?);
             } else {
                 let rows: Vec<_> = lines
                     .into_iter()
@@ -42,7 +42,7 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
 /// A table of products.
 pub(super) fn print_products(lines: &[ProductLine], json: bool) -> Result<(), super::Failure> {
     if json {
-        println!("{}", serde_json::to_string_pretty(lines)?);
+        println!("{}", super::output::json(lines)?);
         return Ok(());
     }
     let rows: Vec<_> = lines

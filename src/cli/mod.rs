@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod fetch;
 mod jobs;
+mod log;
 mod ls;
 mod mount;
 mod output;
@@ -62,6 +63,7 @@ pub fn command() -> Command {
 pub fn main() -> ExitCode {
     // before threads and before clap: the child starts with as little as possible
     if std::env::args().nth(1).as_deref() == Some(CHILD) {
+        close_what_was_inherited();
         return crate::ingest::child_main();
     }
     let matches = command().get_matches();
@@ -113,6 +115,13 @@ fn complain(verb: &str, error: &Failure) -> ExitCode {
 /// must not end them. They keep SIGPIPE ignored, as Rust programs start, and write with [`output::say`].
 fn outlives_its_readers(verb: &str) -> bool {
     matches!(verb, "mount" | "demo" | "simulate")
+}
+
+/// Descriptors that whoever started the mount left open without knowing are not for a conversion.
+fn close_what_was_inherited() {
+    // SAFETY: called first of all: nothing in this process has opened a descriptor that it still wants. Where the kernel
+    // does not know the call, they stay open.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
 }
 
 /// `clmsfs ls | head` ends quietly, as other programs do.
@@ -172,22 +181,6 @@ fn settings(arguments: &ArgMatches) -> Result<Resolved, Failure> {
     }
     partial.overlay(&flags::from_matches(arguments)?);
     Ok(Settings::resolve(&partial, env, file.as_deref())?)
-}
-
-/// Sends log lines to standard error, with colours only where a person sees them.
-fn start_log(filter: &str) {
-    use std::io::IsTerminal;
-    let colours =
-        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|text| text.is_empty());
-    let started = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(format!("{filter},fuser=error")))
-        .with_writer(std::io::stderr)
-        .with_ansi(colours)
-        .with_target(false)
-        .try_init();
-    if started.is_err() {
-        tracing::debug!("the log was started before");
-    }
 }
 
 /// A path as users wrote it, absolute.

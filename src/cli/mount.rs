@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use tokio_util::sync::CancellationToken;
 
-use super::{Ending, absolute, config_flag, output, settings, start_log};
+use super::{Ending, absolute, config_flag, log, output, settings};
 use crate::config::flags;
 use crate::fuse::daemon;
 
@@ -40,7 +40,7 @@ pub(super) fn command() -> Command {
 
 pub(super) async fn run(arguments: &ArgMatches) -> Ending {
     let resolved = settings(arguments)?;
-    start_log(resolved.settings.log.as_str());
+    log::start(resolved.settings.log.as_str());
     let mountpoint = absolute(arguments.get_one::<PathBuf>("mountpoint").expect("clap requires it"))?;
     daemon::run(resolved, &mountpoint, CancellationToken::new(), announce).await?;
     Ok(ExitCode::SUCCESS)

@@ -20,7 +20,10 @@ pub(super) fn say(line: Arguments<'_>) {
 
 /// Prints a complaint on standard error, for whoever still reads.
 pub(super) fn complain(line: Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "clmsfs: {line}");
+    // messages about configuration files have several lines
+    let line = line.to_string();
+    let lines: Vec<String> = line.split('\n').map(printable).collect();
+    let _ = writeln!(std::io::stderr(), "clmsfs: {}", lines.join("\n"));
 }
 
 /// Prints rows under headings; the column `flexible` is cut so that a line fits.
@@ -60,9 +63,14 @@ fn cut(text: &str, width: usize) -> String {
     format!("{kept}…")
 }
 
-/// Without control characters, which could play with the terminal.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+pub(super) use crate::text::printable;
+
+/// A document for programs, and for the people who look at what these get.
+///
+/// # Errors
+/// A value that JSON cannot say.
+pub(super) fn json(value: &(impl serde::Serialize + ?Sized)) -> serde_json::Result<String> {
+    serde_json::to_string_pretty(value).map(|json| crate::text::harmless_json(&json))
 }
 
 /// Bytes as people write them.
@@ -160,6 +168,5 @@ mod tests {
         assert_eq!(size(1_500), "1.5 kB");
         assert_eq!(size(999_999), "1.0 MB");
         assert_eq!(cut("abcdef", 4), "abc…");
-        assert_eq!(printable("a\u{1b}[31mb\n"), "a\u{fffd}[31mb\u{fffd}");
     }
 }

@@ -8,7 +8,7 @@ use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Ending, output, start_log};
+use super::{Ending, log, output};
 use crate::simulator::{self, Options, Scenario};
 
 pub(super) fn command() -> Command {
@@ -37,7 +37,7 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) async fn run(arguments: &ArgMatches) -> Ending {
-    start_log("warn");
+    log::start("warn");
     let path = |name: &str| arguments.get_one::<PathBuf>(name).cloned();
     let scenario = match path("scenario") {
         Some(file) => {

@@ -26,7 +26,7 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
     loop {
         let status: Status = control.get("/status", &[]).await?;
         if wants_json(arguments) {
-            println!("{}", serde_json::to_string_pretty(&status)?);
+            println!("{}", super::output::json(&status)?);
         } else {
             if watch {
                 print!("\x1b[2J\x1b[H");

@@ -67,6 +67,8 @@ pub struct Failure {
 impl Failure {
     /// A failure that has just happened.
     pub fn new(kind: FailureKind, message: String) -> Self {
+        // names of packages and words of the service are in it
+        let message = crate::text::one_line(&message);
         Self { kind, message, at: super::now(), before: 0, asked: 0 }
     }
 

@@ -18,6 +18,8 @@ impl SafePath {
         if name.chars().any(char::is_control) {
             return Err("its name has control characters".to_owned());
         }
+        // Marks that turn the direction of writing, and letters that nobody sees, are of no use in a name.
+        let name: String = name.chars().filter(|letter| crate::text::is_harmless(*letter)).collect();
         let normal = name.replace('\\', "/");
         if normal.starts_with('/') || normal.as_bytes().get(1) == Some(&b':') {
             return Err("its path is absolute".to_owned());

@@ -10,7 +10,7 @@ use crate::config::Opener;
 pub fn opener(pid: u32, uid: u32, gid: u32) -> Opener {
     let proc =
         |pid: u32, file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
-    let name = |pid: u32| proc(pid, "comm").trim_end_matches('\n').to_owned();
+    let name = |pid: u32| crate::text::printable(proc(pid, "comm").trim_end_matches('\n'));
     if pid == 0 {
         return Opener { pid, tgid: 0, comm: String::new(), thread: String::new(), exe: None, uid, gid };
     }

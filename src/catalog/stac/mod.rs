@@ -75,7 +75,8 @@ fn href(name: &str) -> String {
 
 /// JSON for people: indented, with a line end at the end.
 pub(in crate::catalog) fn pretty(value: &impl Serialize) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(value).expect("values and maps with text keys are always JSON");
+    let json = serde_json::to_string_pretty(value).expect("values and maps with text keys are always JSON");
+    let mut bytes = crate::text::harmless_json(&json).into_bytes();
     bytes.push(b'\n');
     bytes
 }
