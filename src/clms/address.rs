@@ -1,6 +1,7 @@
 //! Where requests may go: the API's address, the next page, and which download links are trusted.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use reqwest::Url;
 use url::Host;
@@ -92,7 +93,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-fn is_local_name(name: &str) -> bool {
+pub(super) fn is_local_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost")
 }
@@ -134,45 +135,84 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
     if segments[0] == 0x2002 {
         return is_public_v4(embedded_v4(segments[1], segments[2]));
     }
-    // Only 2000::/3 is handed out to the public internet; 2001:db8::/32 is for documentation.
-    segments[0] & 0xe000 == 0x2000 && !(segments[0] == 0x2001 && segments[1] == 0xdb8)
+    // Only 2000::/3 is handed out to the public internet. In it, 2001::/23 is for protocols (Teredo carries addresses of
+    // inner networks), 2001:db8::/32 and 3fff::/20 are for documentation.
+    segments[0] & 0xe000 == 0x2000
+        && !(segments[0] == 0x2001 && (segments[1] < 0x200 || segments[1] == 0xdb8))
+        && !(segments[0] == 0x3fff && segments[1] < 0x1000)
 }
 
 fn embedded_v4(high: u16, low: u16) -> Ipv4Addr {
     Ipv4Addr::from((u32::from(high) << 16) | u32::from(low))
 }
 
-/// The rule for download links and each of their redirects.
-///
-/// Links must be `https` to a public address, unless the API itself is on this machine (a simulator).
-///
-/// # Errors
-/// [`ClmsError::UnsafeLink`] with the rule that is broken.
-pub(super) fn check_download_url(api_is_loopback: bool, url: &Url) -> Result<(), ClmsError> {
-    let refuse = |reason: String| Err(ClmsError::UnsafeLink { reason });
-    if !matches!(url.scheme(), "http" | "https") {
-        return refuse(format!("'{}' is not a web address", url.scheme()));
+/// Where download links, and each of their redirects, may lead.
+#[derive(Debug, Clone)]
+pub(super) struct LinkRules {
+    api_is_loopback: bool,
+    api_host: String,
+    hosts: Arc<[String]>,
+}
+
+impl LinkRules {
+    /// The rules of a service with this address, and with file hosts of these names (`*.` and a name for all below it,
+    /// `*` for any).
+    pub(super) fn new(api: &ApiAddress, hosts: &[String]) -> Self {
+        Self { api_is_loopback: api.is_loopback(), api_host: api.host().to_owned(), hosts: hosts.into() }
     }
-    // A user in the link would be sent as an Authorization header.
-    if !url.username().is_empty() || url.password().is_some() {
-        return refuse("it holds a user or password".to_owned());
+
+    /// True when the service runs on this machine.
+    pub(super) fn api_is_loopback(&self) -> bool {
+        self.api_is_loopback
     }
-    if api_is_loopback {
-        return Ok(());
-    }
-    if url.scheme() != "https" {
-        return refuse(format!("{} is not encrypted", url.host_str().unwrap_or_default()));
-    }
-    let public = match url.host() {
-        Some(Host::Domain(name)) => !is_local_name(name),
-        Some(Host::Ipv4(ip)) => is_public_v4(ip),
-        Some(Host::Ipv6(ip)) => is_public_v6(ip),
-        None => false,
-    };
-    if public {
+
+    /// Links must be `https` to a public address and to a host of the list. Where the API itself is on this machine (a
+    /// simulator), they may also lead to this machine, and then need no encryption.
+    ///
+    /// # Errors
+    /// [`ClmsError::UnsafeLink`] with the rule that is broken.
+    pub(super) fn check(&self, url: &Url) -> Result<(), ClmsError> {
+        let refuse = |reason: String| Err(ClmsError::UnsafeLink { reason });
+        if !matches!(url.scheme(), "http" | "https") {
+            return refuse(format!("'{}' is not a web address", url.scheme()));
+        }
+        // A user in the link would be sent as an Authorization header.
+        if !url.username().is_empty() || url.password().is_some() {
+            return refuse("it holds a user or password".to_owned());
+        }
+        if self.api_is_loopback && is_loopback(url) {
+            return Ok(());
+        }
+        let host = url.host_str().unwrap_or_default();
+        if url.scheme() != "https" {
+            return refuse(format!("{host} is not encrypted"));
+        }
+        let public = match url.host() {
+            Some(Host::Domain(name)) => !is_local_name(name),
+            Some(Host::Ipv4(ip)) => is_public_v4(ip),
+            Some(Host::Ipv6(ip)) => is_public_v6(ip),
+            None => false,
+        };
+        if !public {
+            return refuse(format!("{host} is an inner address"));
+        }
+        if !self.knows(host) {
+            let hosts = self.hosts.join(",");
+            return refuse(format!(
+                "{host} is not among the download_hosts ({hosts}); add it if the service has moved"
+            ));
+        }
         Ok(())
-    } else {
-        refuse(format!("{} is an inner address", url.host_str().unwrap_or_default()))
+    }
+
+    fn knows(&self, host: &str) -> bool {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        host == self.api_host.trim_end_matches('.')
+            || self.hosts.iter().any(|pattern| match pattern.strip_prefix('*') {
+                Some("") => true,
+                Some(ending) => host.len() > ending.len() && host.ends_with(ending),
+                None => host == *pattern,
+            })
     }
 }
 
@@ -183,6 +223,12 @@ mod tests {
 
     fn api(text: &str) -> ApiAddress {
         ApiAddress::new(Url::parse(text).unwrap()).unwrap()
+    }
+
+    /// Whether a link is followed when any host may be one of files.
+    fn check(api_is_here: bool, text: &str) -> bool {
+        let address = if api_is_here { "http://127.0.0.1:1/api" } else { "https://land.copernicus.eu/api" };
+        LinkRules::new(&api(address), &["*".to_owned()]).check(&Url::parse(text).unwrap()).is_ok()
     }
 
     #[test]
@@ -232,7 +278,6 @@ mod tests {
 
     #[test]
     fn links_into_inner_networks_are_not_trusted() {
-        let check = |here: bool, text: &str| check_download_url(here, &Url::parse(text).unwrap()).is_ok();
         assert!(check(false, "https://copernicus-fme.eea.europa.eu/clmsdatadownload/results/4050.zip"));
         for bad in [
             "http://copernicus-fme.eea.europa.eu/results/1.zip",
@@ -255,5 +300,120 @@ mod tests {
         }
         assert!(check(true, "http://127.0.0.1:18081/results/1.zip"));
         assert!(!check(true, "file:///etc/passwd"));
+    }
+
+    #[test]
+    fn no_spelling_of_an_inner_address_is_trusted() {
+        let spellings = [
+            // 127.0.0.1 and 169.254.169.254 as browsers and curl read them
+            "https://0177.0.0.1/x",
+            "https://0x7f.1/x",
+            "https://0x7f000001/x",
+            "https://127.1/x",
+            "https://127.0.1/x",
+            "https://2852039166/latest/meta-data",
+            "https://0xa9fea9fe/x",
+            "https://0251.0376.0251.0376/x",
+            "https://169.254.169.254./x",
+            "https://１２７.０.０.１/x",
+            "https://127。0。0。1/x",
+            "https://localhost/x",
+            "https://LOCALHOST/x",
+            "https://foo.localhost./x",
+            "https://192.168.1.1/x",
+            "https://172.16.0.1/x",
+            "https://198.18.0.1/x",
+            "https://224.0.0.1/x",
+            "https://255.255.255.255/x",
+            "https://192.0.0.8/x",
+            "https://0/x",
+            // the same inside of IPv6
+            "https://[::]/x",
+            "https://[::ffff:169.254.169.254]/x",
+            "https://[::ffff:a9fe:a9fe]/x",
+            "https://[::127.0.0.1]/x",
+            "https://[64:ff9b::169.254.169.254]/x",
+            "https://[64:ff9b:1::1]/x",
+            "https://[2002:7f00:1::]/x",
+            "https://[2002:a9fe:a9fe::]/x",
+            "https://[2001:0:7f00:1::]/x",
+            "https://[fec0::1]/x",
+            "https://[fd00:ec2::254]/x",
+            "https://[ff02::1]/x",
+            "https://[2001:db8::1]/x",
+            // who is asked stands behind the @
+            "https://land.copernicus.eu@127.0.0.1/x",
+            "https://land.copernicus.eu:pw@example.org/x",
+            "https://land.copernicus.eu%40example.org@10.0.0.1/x",
+            "https://@169.254.169.254/x",
+            // not the web
+            "ftp://example.org/x",
+            "file:///etc/passwd",
+            "gopher://example.org/x",
+            "data:application/zip,PK",
+            "unix:///run/clmsfs/x.sock",
+            "http://example.org/x",
+        ];
+        for text in spellings {
+            assert!(Url::parse(text).is_err() || !check(false, text), "{text}");
+        }
+        // A service on this machine may send to this machine and to the internet, not into other networks.
+        for (text, allowed) in [
+            ("http://127.0.0.1:8080/x", true),
+            ("http://localhost:1/x", true),
+            ("http://[::1]/x", true),
+            ("https://example.org/x", true),
+            ("http://example.org/x", false),
+            ("http://169.254.169.254/x", false),
+            ("https://10.0.0.1/x", false),
+            ("http://192.168.1.1/x", false),
+            ("http://me@127.0.0.1/x", false),
+        ] {
+            assert_eq!(check(true, text), allowed, "{text}");
+        }
+        // Hosts of today and names that only look inner.
+        for text in [
+            "https://copernicus-fme.eea.europa.eu/x",
+            "https://localhost.example.org/x",
+            "https://8.8.8.8/x",
+            "https://[2a00:1450:4001:80b::200e]/x",
+        ] {
+            assert!(check(false, text), "{text}");
+        }
+    }
+
+    #[test]
+    fn links_lead_to_hosts_of_the_list_only() {
+        let hosts = ["*.europa.eu".to_owned(), "files.example.org".to_owned()];
+        let rules = LinkRules::new(&api("https://land.copernicus.eu/api"), &hosts);
+        let check = |text: &str| rules.check(&Url::parse(text).unwrap());
+        for text in [
+            "https://copernicus-fme.eea.europa.eu/clmsdatadownload/results/4050.zip",
+            "https://COPERNICUS-FME.EEA.EUROPA.EU./x",
+            "https://files.example.org:8443/x",
+            "https://land.copernicus.eu/x",
+        ] {
+            assert!(check(text).is_ok(), "{text}");
+        }
+        for text in [
+            "https://europa.eu.example.org/x",
+            "https://evileuropa.eu/x",
+            "https://europa.eu/x",
+            "https://x.files.example.org/x",
+            "https://example.org/x",
+            "https://8.8.8.8/x",
+            "https://x.europa.eu@example.org/x",
+            "https://example.org/.europa.eu",
+            "https://example.org#.europa.eu",
+            "https://example.org?x.europa.eu",
+        ] {
+            assert!(check(text).is_err(), "{text}");
+        }
+        let told = check("https://example.org/x").unwrap_err().to_string();
+        assert!(
+            told.contains(
+                "example.org is not among the download_hosts (*.europa.eu,files.example.org); add it"
+            )
+        );
     }
 }

@@ -9,7 +9,7 @@ use reqwest::header::ACCEPT;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
-use super::address::ApiAddress;
+use super::address::{ApiAddress, LinkRules};
 use super::clock::ServiceClock;
 use super::error::ClmsError;
 use super::http::{Answer, Failure, Limits, Transport, authorise, bad_answer};
@@ -59,6 +59,8 @@ pub struct ClientOptions {
     pub api: Url,
     /// The service key; without one only the catalogue and downloads work.
     pub credentials: Credentials,
+    /// Hosts from which packages may be downloaded, besides the API's own: names, `*.` and a name for all below it, or `*`.
+    pub download_hosts: Vec<String>,
     /// Time limits.
     pub timeouts: Timeouts,
     /// Repetition of requests that may be repeated.
@@ -73,6 +75,7 @@ impl ClientOptions {
         Self {
             api,
             credentials: Credentials::None,
+            download_hosts: vec!["*".to_owned()],
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
             user_agent: concat!("clmsfs/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -83,6 +86,7 @@ impl ClientOptions {
 /// The client of the service. Share it in an `Arc`; all calls can be dropped at any time.
 pub struct Client {
     pub(super) api: ApiAddress,
+    pub(super) links: LinkRules,
     transport: Transport,
     tokens: TokenSource,
     /// Knows no token and no cookie; see `download.rs`.
@@ -122,8 +126,9 @@ impl Client {
     /// # Errors
     /// [`ClmsError::Setting`] for an address or user agent that cannot be used, or when TLS has no roots.
     pub fn new(options: ClientOptions) -> Result<Self, ClmsError> {
-        let ClientOptions { api, credentials, timeouts, retry, user_agent } = options;
+        let ClientOptions { api, credentials, download_hosts, timeouts, retry, user_agent } = options;
         let api = ApiAddress::new(api)?;
+        let links = LinkRules::new(&api, &download_hosts);
         let setting = |error: reqwest::Error| ClmsError::Setting {
             name: "user-agent or TLS roots",
             reason: std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
@@ -138,11 +143,11 @@ impl Client {
             if api.is_loopback() { builder.no_proxy() } else { builder }
         };
         let http = builder().redirect(reqwest::redirect::Policy::none()).build().map_err(setting)?;
-        let bare = super::download::bare_client(builder(), api.is_loopback()).build().map_err(setting)?;
+        let bare = super::download::bare_client(builder(), &links).build().map_err(setting)?;
         let transport = Transport { http, clock: Arc::new(ServiceClock::new()), body_limit: BODY_LIMIT };
         let limits = Limits { head: timeouts.head, body: timeouts.body };
         let tokens = TokenSource::new(credentials, transport.clone(), limits, retry);
-        Ok(Self { api, transport, tokens, bare, timeouts, retry })
+        Ok(Self { api, links, transport, tokens, bare, timeouts, retry })
     }
 
     /// The API's address.

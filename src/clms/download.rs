@@ -9,7 +9,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, RANGE};
 use reqwest::{ClientBuilder, Response, Url, redirect};
 
-use super::address::{check_download_url, is_public};
+use super::address::{LinkRules, is_local_name, is_public};
 use super::client::Client;
 use super::clock;
 use super::error::ClmsError;
@@ -133,7 +133,7 @@ impl Client {
     /// lead into inner networks or are not encrypted, [`ClmsError::Server`], [`ClmsError::RateLimited`] and
     /// [`ClmsError::Unreachable`] when several attempts failed.
     pub async fn download(&self, url: &Url, range_from: u64) -> Result<Download, ClmsError> {
-        check_download_url(self.api.is_loopback(), url)?;
+        self.links.check(url)?;
         let mut attempt = 1;
         loop {
             let (error, asked) = match self.begin(url, range_from).await {
@@ -293,18 +293,24 @@ fn etag(headers: &HeaderMap) -> Option<String> {
 const UNSAFE_WORDS: &str = "the download link is not trusted";
 
 /// Gives a builder the rules for downloads: checked and bounded redirects, no inner addresses by DNS.
-pub(super) fn bare_client(builder: ClientBuilder, api_is_loopback: bool) -> ClientBuilder {
+pub(super) fn bare_client(builder: ClientBuilder, links: &LinkRules) -> ClientBuilder {
+    let (rules, api_is_loopback) = (links.clone(), links.api_is_loopback());
     let builder = builder.redirect(redirect::Policy::custom(move |attempt| {
         if attempt.previous().len() > MAX_REDIRECTS {
             return attempt.error("too many redirects");
         }
-        match check_download_url(api_is_loopback, attempt.url()) {
+        match rules.check(attempt.url()) {
             Ok(()) => attempt.follow(),
             Err(error) => attempt.error(error),
         }
     }));
-    // With a proxy it is the proxy that resolves names, and its own name may well be an inner one.
-    if api_is_loopback || proxy_is_set() { builder } else { builder.dns_resolver(PublicOnly) }
+    // A service on this machine needs no proxy, and only this machine's own names may lead to it. With a proxy it is the
+    // proxy that resolves names, and its own name may well be an inner one.
+    if !api_is_loopback && proxy_is_set() {
+        builder
+    } else {
+        builder.dns_resolver(PublicOnly { api_is_loopback })
+    }
 }
 
 fn proxy_is_set() -> bool {
@@ -313,15 +319,19 @@ fn proxy_is_set() -> bool {
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-/// Resolves names to public addresses only, so that a link cannot name an inner host by a public name.
-struct PublicOnly;
+/// Resolves names to public addresses only, so that a link cannot name an inner host by a public name. The addresses
+/// that are looked at are those that are connected to: there is no second question that could be answered differently.
+struct PublicOnly {
+    api_is_loopback: bool,
+}
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
+        let may_be_local = self.api_is_loopback && is_local_name(name.as_str());
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             let public: Vec<SocketAddr> =
-                found.iter().copied().filter(|address| is_public(address.ip())).collect();
+                found.iter().copied().filter(|address| may_be_local || is_public(address.ip())).collect();
             if public.is_empty() && !found.is_empty() {
                 let reason = format!("{} has an inner address", name.as_str());
                 return Err(ClmsError::UnsafeLink { reason }.into());
@@ -354,7 +364,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_public_name_for_an_inner_host_is_refused() {
-        let refused = PublicOnly.resolve("localhost".parse().unwrap()).await;
-        assert!(refused.err().unwrap().to_string().contains(UNSAFE_WORDS));
+        let resolve = |api_is_loopback| PublicOnly { api_is_loopback }.resolve("localhost".parse().unwrap());
+        assert!(resolve(false).await.err().unwrap().to_string().contains(UNSAFE_WORDS));
+        // A service on this machine may well name it.
+        assert!(resolve(true).await.is_ok());
     }
 }

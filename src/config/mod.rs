@@ -18,6 +18,7 @@ pub mod document;
 mod error;
 mod file;
 pub mod flags;
+mod hosts;
 pub mod mount_options;
 mod options;
 pub mod rules;
@@ -29,6 +30,7 @@ mod values;
 
 pub use choices::{LogFilter, OnMiss, Profile, Threads};
 pub use error::ConfigError;
+pub use hosts::HostList;
 pub use options::{Kind, OPTIONS, OptionSpec, PartialSettings, Source, find};
 pub use rules::{Action, Answer, Decision, Opener, Reason, Rule, decide};
 pub use settings::{Resolved, Row, Settings, default_config_file};

@@ -220,6 +220,8 @@ pub const OPTIONS: &[OptionSpec] = &[
         private = true),
     option!(api_url, Value "URL", SERVICE, values::api_url, values::show,
         "Address of the CLMS API. Tokens go to this origin only."),
+    option!(download_hosts, Value "HOST,…", SERVICE, values::parse, values::show,
+        "Hosts from which packages are downloaded, by https and from public addresses only; '*.' stands for every name below, '*' for any host. The API's own host is always one."),
     option!(catalog_ttl, Value "DURATION", SERVICE, values::catalog_ttl, values::show,
         "Age at which the saved catalogue is read anew, in the background; at least 10s."),
     option!(cache_dir, Path "DIR", CACHE, values::directory, values::show_path,

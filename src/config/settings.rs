@@ -8,6 +8,7 @@ use url::Url;
 use super::choices::{LogFilter, OnMiss, Profile, Threads};
 use super::error::ConfigError;
 use super::file;
+use super::hosts::HostList;
 use super::options::{self, OptionSpec, PartialSettings, Source};
 use super::rules::{self, Rule};
 use super::size::ByteSize;
@@ -20,6 +21,8 @@ pub struct Settings {
     pub credentials: Option<PathBuf>,
     /// Base of the API, without a trailing slash in [`Url::path`] beyond the root.
     pub api_url: Url,
+    /// Hosts from which packages may be downloaded.
+    pub download_hosts: HostList,
     /// Where ledger, entries and staging live; absolute.
     pub cache_dir: PathBuf,
     /// Budget of the cache.
@@ -88,6 +91,7 @@ impl Settings {
         Self {
             credentials: None,
             api_url,
+            download_hosts: "*.europa.eu,*.copernicus.eu".parse().expect("a constant that a test parses"),
             cache_dir,
             cache_size: ByteSize(50_000_000_000),
             free_space_floor: ByteSize(1_000_000_000),

@@ -216,8 +216,10 @@ async fn redirects_into_inner_networks_are_not_followed() {
     })
     .await;
     // The rules for a service on the internet; the first request, which `download` would refuse, is made by hand.
+    let api = crate::clms::ApiAddress::new(Url::parse("https://land.copernicus.eu/api").unwrap()).unwrap();
+    let rules = crate::clms::address::LinkRules::new(&api, &["*".to_owned()]);
     let bare =
-        crate::clms::download::bare_client(reqwest::Client::builder().no_proxy(), false).build().unwrap();
+        crate::clms::download::bare_client(reqwest::Client::builder().no_proxy(), &rules).build().unwrap();
     bare.get(server.url("/1.zip")).send().await.unwrap_err();
     assert_eq!(server.count("secret"), 0);
 }
