@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{Request, Response, StatusCode, Url};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::clock::{self, ServiceClock};
 use super::coding::{Coding, gunzip};
@@ -228,11 +229,8 @@ impl Answer {
 
 /// Attaches a token so that it is not printed with the request.
 pub(super) fn authorise(request: &mut Request, token: &[u8]) -> Result<(), ClmsError> {
-    let mut text = b"Bearer ".to_vec();
-    text.extend_from_slice(token);
+    let text = Zeroizing::new([b"Bearer ", token].concat());
     let value = reqwest::header::HeaderValue::from_bytes(&text);
-    text.fill(0);
-    std::hint::black_box(&text);
     let mut value = value.map_err(|_| bad_answer(request.url(), "its token is no text".to_owned()))?;
     value.set_sensitive(true);
     request.headers_mut().insert(AUTHORIZATION, value);

@@ -37,7 +37,6 @@ struct KeyFile {
     private_key: String,
 }
 
-/// The claims of a grant (CLMS-API 1.2). No `nbf`, no `scope`: both are refused.
 /// Where the service key comes from.
 #[derive(Debug, Default)]
 pub enum Credentials {
@@ -70,6 +69,7 @@ impl From<Option<ServiceKey>> for Credentials {
     }
 }
 
+/// The claims of a grant (CLMS-API 1.2). No `nbf`, no `scope`: both are refused.
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,
@@ -83,7 +83,7 @@ impl ServiceKey {
     /// Reads and checks a key file.
     ///
     /// # Errors
-    /// [`ClmsError::KeyFile`]: unreadable, not a key file, or with an unusable private key.
+    /// [`ClmsError::KeyFile`]: unreadable, readable by others, not a key file, or with an unusable private key.
     pub fn load(path: &Path) -> Result<Self, ClmsError> {
         let refuse = |reason: String| ClmsError::KeyFile { path: path.to_owned(), reason };
         let cannot_read = |error: std::io::Error| refuse(format!("cannot be read: {error}"));
@@ -93,20 +93,20 @@ impl ServiceKey {
         if !meta.is_file() {
             return Err(refuse("is not a file".to_owned()));
         }
-        if meta.mode() & 0o077 != 0 {
-            let mode = format!("{:o}", meta.mode() & 0o777);
-            tracing::warn!(
-                mode,
-                "the service key can be read by others; run: chmod 600 '{}'",
+        let systemd = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        if !is_private(meta.mode(), path, systemd.as_deref()) {
+            let mode = meta.mode() & 0o777;
+            return Err(refuse(format!(
+                "can be read or changed by others (mode {mode:03o}); run: chmod 600 '{}' (and create a new key at the service if they may have)",
                 path.display()
-            );
+            )));
         }
         if meta.len() > MAX_FILE {
             return Err(refuse("is too large for a service key".to_owned()));
         }
-        let mut text = String::new();
-        file.by_ref().take(MAX_FILE).read_to_string(&mut text).map_err(cannot_read)?;
-        let text = Secret::new(text);
+        // Room for all of it: a buffer that grows leaves copies behind.
+        let mut text = Secret::with_capacity(meta.len() as usize + 1);
+        text.read_from(file.by_ref().take(MAX_FILE)).map_err(cannot_read)?;
         Self::parse(text.expose()).map_err(refuse)
     }
 
@@ -161,11 +161,42 @@ impl ServiceKey {
     }
 }
 
+/// Whether nobody but its owner may read or change a file of this mode.
+///
+/// A credential that systemd hands over (`LoadCredential=`, below `$CREDENTIALS_DIRECTORY`) is root's, with an access
+/// control list for the unit's user; the list's mask shows as the group's right to read.
+fn is_private(mode: u32, path: &Path, systemd: Option<&Path>) -> bool {
+    let of_systemd = systemd.is_some_and(|folder| folder.is_absolute() && path.parent() == Some(folder));
+    let shown = if of_systemd { mode & !0o040 } else { mode };
+    shown & 0o077 == 0
+}
+
 impl fmt::Debug for ServiceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServiceKey")
             .field("user_id", &self.user_id)
             .field("token_uri", &self.token_uri)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_of_systemd_is_private() {
+        let folder = Path::new("/run/credentials/clmsfs@srv-clms.service");
+        let key = folder.join("service-key.json");
+        for mode in [0o100_400, 0o100_440] {
+            assert!(is_private(mode, &key, Some(folder)), "{mode:o}");
+        }
+        for mode in [0o100_444, 0o100_460, 0o100_404, 0o100_450] {
+            assert!(!is_private(mode, &key, Some(folder)), "{mode:o}");
+        }
+        // Only what lies there itself, and only where systemd said so.
+        assert!(!is_private(0o100_440, &folder.join("x/service-key.json"), Some(folder)));
+        assert!(!is_private(0o100_440, &key, None));
+        assert!(!is_private(0o100_440, Path::new("service-key.json"), Some(Path::new(""))));
     }
 }

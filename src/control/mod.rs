@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod metrics;
+mod peers;
 pub mod registry;
 pub mod server;
 pub mod status;

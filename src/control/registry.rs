@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,10 @@ pub fn directory() -> io::Result<PathBuf> {
             io::ErrorKind::PermissionDenied,
             format!("{} belongs to somebody else", path.display()),
         ));
+    }
+    // it was there before, perhaps made by another hand
+    if metadata.mode() & 0o077 != 0 {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
     }
     Ok(path)
 }

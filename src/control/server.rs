@@ -23,6 +23,7 @@ use crate::store::verify;
 use crate::vfs::Vfs;
 use crate::vfs::tree::{entry_key, is_served, target};
 
+use super::peers::{Owners, own_uid};
 use super::status::{jobs, status};
 use super::{Mounted, metrics};
 
@@ -101,7 +102,7 @@ struct TextQuery {
 pub async fn serve(mounted: Arc<Mounted>, socket: &Path) -> io::Result<()> {
     // a socket left by a crash
     let _ = std::fs::remove_file(socket);
-    let listener = UnixListener::bind(socket)?;
+    let listener = Owners::new(UnixListener::bind(socket)?);
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
     let stop = mounted.stop.clone();
     let router = Router::new()
@@ -262,8 +263,7 @@ async fn fetch(
     ids: Ids,
     start: impl Fn(&Engine, &Target, u32) -> Result<Ticket, Refusal> + Send + 'static,
 ) -> Result<Response, Refused> {
-    // SAFETY: geteuid takes nothing, always succeeds and touches no memory.
-    let uid = unsafe { libc::geteuid() };
+    let uid = own_uid();
     blocking(move || {
         for_each(&mounted, &ids, |vfs, product| {
             if !is_served(product) {

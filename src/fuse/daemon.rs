@@ -31,6 +31,7 @@ use crate::vfs::{LiveFile, Vfs, VfsOptions};
 use super::adapter::Adapter;
 use super::invalidate;
 use super::mountpoint::{self, MountpointError};
+use super::process;
 
 /// Threads that take requests from the kernel.
 const DISPATCHERS: usize = 4;
@@ -96,7 +97,8 @@ pub async fn run(
     stop: CancellationToken,
     on_mounted: impl FnOnce(&Path),
 ) -> Result<(), DaemonError> {
-    raise_file_limit();
+    process::keep_memory_private();
+    process::raise_file_limit();
     let settings = resolved.settings.clone();
     let mountpoint = mountpoint::prepare(mountpoint)?;
     let cache = Arc::new(CacheDir::open(&settings.cache_dir)?);
@@ -221,27 +223,13 @@ async fn wait_for_end(
     Some(session_ended)
 }
 
-/// Every open file of the mount costs a descriptor, also with passthrough: the usual soft limit of 1024 is little.
-fn raise_file_limit() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is a valid place for the answer and a valid value for the second call.
-    let raised = unsafe {
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0
-        }
-    };
-    if !raised {
-        tracing::warn!("the limit of open files stays as it is");
-    }
-}
-
 /// A client of the service as the settings want it.
 ///
 /// # Errors
 /// When the address cannot be used.
 pub fn client(settings: &Settings) -> Result<Client, ClmsError> {
     let mut options = ClientOptions::new(settings.api_url.clone());
+    options.download_hosts = settings.download_hosts.patterns().to_vec();
     options.timeouts.stall = settings.download_stall.duration();
     if let Some(path) = &settings.credentials {
         // an unusable key does not keep the catalogue from being mounted; opens of cold files say what is wrong
@@ -277,7 +265,7 @@ fn live_files(mounted: &Arc<Mounted>) -> Vec<LiveFile> {
     vec![
         live("status.json", |mounted| {
             let text = status::status(mounted).and_then(|status| serde_json::to_string_pretty(&status).ok());
-            text.map(|text| text + "\n").unwrap_or_default()
+            text.map(|text| crate::text::harmless_json(&text) + "\n").unwrap_or_default()
         }),
         live("metrics", |mounted| {
             status::status(mounted).map(|status| metrics::text(&status)).unwrap_or_default()

@@ -65,3 +65,15 @@ fn a_missing_file_and_a_folder_are_named() {
     assert!(ServiceKey::load(&dir.path().join("none")).unwrap_err().to_string().contains("none"));
     assert!(ServiceKey::load(dir.path()).is_err());
 }
+
+#[test]
+fn a_key_that_others_can_read_or_change_is_refused_with_the_way_out() {
+    let content = key_json(TOKEN_URI, &pem("PRIVATE KEY", &pkcs8_der())).to_string();
+    for mode in [0o600, 0o400, 0o700] {
+        load(&content, mode).unwrap();
+    }
+    for mode in [0o644, 0o640, 0o604, 0o620, 0o602, 0o660, 0o666, 0o610] {
+        let text = load(&content, mode).unwrap_err().to_string();
+        assert!(text.contains(&format!("mode {mode:03o}")) && text.contains("chmod 600 '/"), "{text}");
+    }
+}
