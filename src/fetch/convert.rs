@@ -248,7 +248,7 @@ async fn sort(error: IngestError, package: &Path) -> Event {
         let _ = tokio::fs::remove_file(package).await;
         return Event::Damaged(error.to_string());
     }
-    // the limit is the cache's own: the way out is another one than the error's
+    // this limit is the cache's own, the others tell bombs
     if let IngestError::TooLarge { what, limit } = &error
         && what == "unpacked bytes"
     {
@@ -258,7 +258,6 @@ async fn sort(error: IngestError, package: &Path) -> Event {
     }
     let kind = match &error {
         error if error.is_disk_full() => FailureKind::NoSpace,
-        IngestError::TooLarge { .. } => FailureKind::NoSpace,
         IngestError::Disk { .. }
         | IngestError::Child { .. }
         | IngestError::Timeout { .. }

@@ -26,7 +26,7 @@ pub enum IngestError {
         reason: String,
     },
     /// One of [`super::Limits`] was reached.
-    #[error("the package is beyond the limit of {limit} {what}; raise it if the source is trusted")]
+    #[error("the package is beyond the limit of {limit} {what}, which no package of the service comes near")]
     TooLarge {
         /// Which limit: "unpacked bytes", "members", "times the package's size" …
         what: String,

@@ -85,6 +85,7 @@ fn a_key_that_the_service_does_not_know() {
         serde_json::from_slice(&std::fs::read(simulator.key()).unwrap()).unwrap();
     key["client_id"] = serde_json::json!("0123456789abcdef0123456789abcdef");
     let foreign = stage.folder().join("foreign-key.json");
+    std::fs::copy(simulator.key(), &foreign).unwrap();
     std::fs::write(&foreign, key.to_string()).unwrap();
     let mount = stage.mount(&simulator).credentials(&foreign).start();
     let broken = Broken { mount, simulator, _stage: stage };

@@ -25,6 +25,7 @@ pub(crate) struct MountBuilder {
     credentials: PathBuf,
     api: String,
     arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
     watchdog: Duration,
 }
 
@@ -35,6 +36,7 @@ impl MountBuilder {
             credentials: simulator.key().to_owned(),
             api: simulator.api().to_owned(),
             arguments: Vec::new(),
+            environment: Vec::new(),
             watchdog: WATCHDOG,
         }
     }
@@ -53,6 +55,12 @@ impl MountBuilder {
         }
         self.arguments.push(name.into());
         self.arguments.push(value.as_ref().into());
+        self
+    }
+
+    /// Adds a variable to its environment.
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.environment.push((name.into(), value.as_ref().into()));
         self
     }
 
@@ -93,11 +101,12 @@ impl MountBuilder {
         arguments.extend(self.arguments);
         let pid = Arc::new(AtomicU32::new(0));
         let mut mount = Mount {
-            service: start(&self.folder, &arguments, &point),
+            service: start(&self.folder, &arguments, &self.environment, &point),
             _watchdog: watch(Arc::clone(&pid), self.watchdog),
             watched: pid,
             folder: self.folder,
             arguments,
+            environment: self.environment,
             point,
             cache,
         };
@@ -106,9 +115,14 @@ impl MountBuilder {
     }
 }
 
-fn start(folder: &Path, arguments: &[OsString], point: &Path) -> Service {
+fn start(
+    folder: &Path,
+    arguments: &[OsString],
+    environment: &[(OsString, OsString)],
+    point: &Path,
+) -> Service {
     let mut command = process::clmsfs(folder);
-    command.args(arguments);
+    command.args(arguments).envs(environment.iter().map(|(name, value)| (name, value)));
     Service::start(&format!("clmsfs mount {}", point.display()), command, &folder.join("mount.log"))
 }
 
@@ -131,6 +145,7 @@ pub(crate) struct Mount {
     watched: Arc<AtomicU32>,
     folder: PathBuf,
     arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
     point: PathBuf,
     cache: PathBuf,
 }
@@ -151,6 +166,16 @@ impl Mount {
     /// The cache's folder.
     pub(crate) fn cache(&self) -> &Path {
         &self.cache
+    }
+
+    /// The id of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.service.id()
+    }
+
+    /// Sends its process a signal.
+    pub(crate) fn signal(&self, signal: i32) {
+        self.service.signal(signal);
     }
 
     /// The log of all runs.
@@ -227,7 +252,7 @@ impl Mount {
     #[track_caller]
     pub(crate) fn start_again(&mut self) {
         self.service.kill();
-        self.service = start(&self.folder, &self.arguments, &self.point);
+        self.service = start(&self.folder, &self.arguments, &self.environment, &self.point);
         self.answers();
     }
 

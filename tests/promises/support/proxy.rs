@@ -10,7 +10,11 @@ pub(crate) struct Proxy {
     address: SocketAddr,
     target: String,
     wire: Option<Wire>,
+    heard: Heard,
 }
+
+/// What went to the service.
+type Heard = Arc<Mutex<Vec<u8>>>;
 
 struct Wire {
     cut: Arc<AtomicBool>,
@@ -23,8 +27,9 @@ impl Proxy {
     pub(crate) fn start(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let wire = Some(forward(listener, target.to_owned()));
-        Self { address, target: target.to_owned(), wire }
+        let heard = Heard::default();
+        let wire = Some(forward(listener, target.to_owned(), &heard));
+        Self { address, target: target.to_owned(), wire, heard }
     }
 
     /// `127.0.0.1:port` of this side.
@@ -48,7 +53,12 @@ impl Proxy {
     #[track_caller]
     pub(crate) fn mend(&mut self) {
         let listener = super::wait::until("the proxy's port", || TcpListener::bind(self.address).ok());
-        self.wire = Some(forward(listener, self.target.clone()));
+        self.wire = Some(forward(listener, self.target.clone(), &self.heard));
+    }
+
+    /// Everything that was sent to the service so far.
+    pub(crate) fn heard(&self) -> String {
+        String::from_utf8_lossy(&self.heard.lock().unwrap()).into_owned()
     }
 }
 
@@ -58,7 +68,8 @@ impl Drop for Proxy {
     }
 }
 
-fn forward(listener: TcpListener, target: String) -> Wire {
+fn forward(listener: TcpListener, target: String, heard: &Heard) -> Wire {
+    let heard = Arc::clone(heard);
     let (cut, open) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
     let (mark, streams) = (Arc::clone(&cut), Arc::clone(&open));
     let thread = std::thread::spawn(move || {
@@ -69,18 +80,21 @@ fn forward(listener: TcpListener, target: String) -> Wire {
             let Ok(outer) = TcpStream::connect(&target) else { continue };
             let pair = [inner.try_clone(), outer.try_clone()];
             streams.lock().unwrap().extend(pair.into_iter().flatten());
-            pump(&inner, &outer);
-            pump(&outer, &inner);
+            pump(&inner, &outer, Some(Arc::clone(&heard)));
+            pump(&outer, &inner, None);
         }
     });
     Wire { cut, open, thread }
 }
 
-fn pump(from: &TcpStream, to: &TcpStream) {
+fn pump(from: &TcpStream, to: &TcpStream, heard: Option<Heard>) {
     let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else { return };
     std::thread::spawn(move || {
         let mut buffer = [0; 16_384];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
+            if let Some(heard) = &heard {
+                heard.lock().unwrap().extend(&buffer[..length]);
+            }
             if to.write_all(&buffer[..length]).is_err() {
                 break;
             }
