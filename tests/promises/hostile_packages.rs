@@ -12,7 +12,7 @@ use clmsfs::text::is_harmless;
 
 use crate::support::packages::Pixels;
 use crate::support::process::run;
-use crate::support::{Package, Stage, raster};
+use crate::support::{Package, Stage, raster, vectors};
 
 type Zip = ZipWriter<Cursor<Vec<u8>>>;
 
@@ -268,4 +268,46 @@ fn what_a_file_names_elsewhere_is_neither_read_nor_called() {
     }
     assert!(listener.accept().is_err(), "GDAL called the address that a file named");
     assert_harmless("the log", &mount.log());
+}
+
+#[test]
+fn a_geopackage_that_brings_code_is_served_and_nothing_of_it_is_run() {
+    let Some(stage) = Stage::shared() else { return };
+    let path = stage.folder().join("in/p.gpkg");
+    vectors::make(&path, "GPKG", &[("towns", 40)]);
+    let evil = stage.folder().join("evil");
+    let evil = evil.to_str().unwrap();
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database
+        .execute_batch(&format!(
+            "CREATE VIEW evil AS SELECT 1 AS fid, load_extension('{evil}.so') AS x, writefile('{evil}', 'x') AS y;
+             INSERT INTO gpkg_contents (table_name, data_type, identifier, srs_id) VALUES ('evil', 'attributes', 'evil', 0);
+             CREATE TRIGGER on_insert AFTER INSERT ON gpkg_contents BEGIN DELETE FROM towns; SELECT load_extension('{evil}.so'); END;
+             CREATE TRIGGER on_update AFTER UPDATE ON gpkg_contents BEGIN DELETE FROM towns; END;
+             CREATE TRIGGER on_delete AFTER DELETE ON towns BEGIN SELECT load_extension('{evil}.so'); END;
+             PRAGMA journal_mode = WAL;"
+        ))
+        .unwrap();
+    database.close().unwrap();
+    // WAL mode: SQLite itself has to write in it.
+    assert_eq!(fs::read(&path).unwrap()[18..20], [2, 2]);
+    fs::write(stage.data().join("p.zip"), zip(&[("p/p.gpkg", &fs::read(&path).unwrap())])).unwrap();
+    let simulator = stage.simulator("queued = '10ms'\nrunning = '10ms'");
+    let mount = stage.mount(&simulator).start();
+    let served = fs::read(mount.product("p").join("p.gpkg")).unwrap();
+    assert_eq!((mount.state("p"), &served[18..20]), ("ready".to_owned(), &[1, 1][..]));
+    assert!(!Path::new(evil).exists());
+    // Bytes that only count changes may differ; what is in it may not.
+    let dump = |path: &Path| -> Vec<String> {
+        let database = rusqlite::Connection::open(path).unwrap();
+        let mut query = database
+            .prepare("SELECT type || name || coalesce(sql, '') FROM sqlite_master UNION ALL SELECT fid || hex(geom) || code FROM towns")
+            .unwrap();
+        query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let copy = stage.folder().join("served.gpkg");
+    fs::write(&copy, &served).unwrap();
+    let (before, after) = (dump(&path), dump(&copy));
+    assert!(before.len() > 50 && before.iter().any(|row| row.contains("load_extension")), "{}", before.len());
+    assert_eq!(before, after);
 }
