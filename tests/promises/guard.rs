@@ -31,17 +31,19 @@ fn cold(stage: &Stage) -> (Simulator, Mount) {
     (simulator, mount)
 }
 
-/// Whether a program is installed; where the tests' packages must be, its absence is a failure.
-fn installed(program: &str) -> bool {
+/// Where a program is installed; where the tests' packages must be, its absence is a failure.
+fn installed(program: &str) -> Option<String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
+    // Not in the path of users who are not root.
     let sbin = [PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")];
-    let found = std::env::split_paths(&path).chain(sbin).any(|folder| folder.join(program).exists());
+    let mut places = std::env::split_paths(&path).chain(sbin).map(|folder| folder.join(program));
+    let found = places.find(|path| path.exists());
     let ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
-    assert!(found || !ci, "{program} is not installed: see scripts/system-packages");
-    if !found {
+    assert!(found.is_some() || !ci, "{program} is not installed: see scripts/system-packages");
+    if found.is_none() {
         println!("SKIPPED: {program} is not installed");
     }
-    found
+    Some(found?.to_str().unwrap().to_owned())
 }
 
 #[test]
@@ -80,12 +82,10 @@ fn indexers_walkers_thumbnailers_and_backups_order_nothing() {
     ];
     let mut ran = 0;
     for (program, arguments, word) in programs {
-        if !installed(program) {
-            continue;
-        }
+        let Some(executable) = installed(program) else { continue };
         ran += 1;
         let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-        let finished = run(program, &arguments);
+        let finished = run(&executable, &arguments);
         let said = finished.text() + &finished.stderr;
         assert!(
             said.contains(word),
