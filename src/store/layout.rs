@@ -105,7 +105,11 @@ impl CacheDir {
         check_version(&root)?;
         for name in ["rasters", "staging"] {
             let path = root.join(name);
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(fail(&path))?;
+            if !path.is_dir() {
+                fs::DirBuilder::new().mode(0o700).create(&path).map_err(fail(&path))?;
+                // what is made durable below must not hang in the air
+                sync_directory(&root).map_err(fail(&root))?;
+            }
         }
         Ok(Self { root, _lock: lock })
     }
@@ -256,6 +260,9 @@ fn exchange(one: &Path, other: &Path) -> io::Result<()> {
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// `VERSION` while it is written: an empty one would be refused as that of another release.
+const FRESH_VERSION: &str = "VERSION.new";
+
 /// Refuses a directory that has content but is not a cache: deleting other people's files is not our job.
 fn refuse_foreign(root: &Path) -> Result<(), StoreError> {
     if root.join("VERSION").exists() || root.join("lock").exists() {
@@ -265,7 +272,7 @@ fn refuse_foreign(root: &Path) -> Result<(), StoreError> {
     let strange = fs::read_dir(root)
         .map_err(fail)?
         .filter_map(Result::ok)
-        .find(|entry| entry.file_name() != "lost+found");
+        .find(|entry| entry.file_name() != "lost+found" && entry.file_name() != FRESH_VERSION);
     match strange {
         Some(entry) => Err(StoreError::Foreign { path: root.to_owned(), found: entry.file_name() }),
         None => Ok(()),
@@ -296,10 +303,15 @@ fn check_version(root: &Path) -> Result<(), StoreError> {
         Ok(text) if text == VERSION => Ok(()),
         Ok(text) => Err(StoreError::Version { path: path.clone(), found: text.trim().to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut file = File::create(&path).map_err(fail)?;
+            let fresh = root.join(FRESH_VERSION);
+            let mut file = File::create(&fresh).map_err(fail)?;
             file.write_all(VERSION.as_bytes()).map_err(fail)?;
             file.sync_all().map_err(fail)?;
-            sync_directory(root).map_err(fail)
+            fs::rename(&fresh, &path).map_err(fail)?;
+            sync_directory(root).map_err(fail)?;
+            // the root itself may be new; a parent that we must not read cannot be synced
+            let _ = root.parent().map(sync_directory);
+            Ok(())
         }
         Err(error) => Err(fail(error)),
     }
@@ -382,6 +394,16 @@ mod tests {
         fs::write(home.path().join("thesis.tex"), "").unwrap();
         assert!(matches!(CacheDir::open(home.path()), Err(StoreError::Foreign { .. })));
         assert!(home.path().join("thesis.tex").exists());
+    }
+
+    /// A crash between making `VERSION` and filling it left an empty one, which every later start refused.
+    #[test]
+    fn a_crash_while_the_version_is_written_leaves_a_cache_that_opens() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(FRESH_VERSION), "").unwrap();
+        drop(CacheDir::open(dir.path()).unwrap());
+        assert_eq!(fs::read_to_string(dir.path().join("VERSION")).unwrap(), VERSION);
+        assert!(!dir.path().join(FRESH_VERSION).exists());
     }
 
     #[test]
