@@ -47,18 +47,18 @@ enum End {
     Suspended,
 }
 
-/// Drives `job` to its end; everybody who waits hears of it through `driven`.
+/// Drives `job` to its end; everybody who waits hears of it through `driven`. `room` is what it has in staging already.
 pub(super) async fn drive(
     inner: Arc<Inner>,
     job: Job,
     driven: watch::Sender<Driven>,
     cancel: CancellationToken,
     charge: Charge,
+    mut room: Option<Reservation>,
 ) {
     let key = job.key.clone();
     // what is to be replaced is served until then: it must not make room
     let _former = job.replaces.and_then(|_| inner.inventory.peek(&key));
-    let mut room = None;
     let (job, end) = match pay(&inner, &job, charge) {
         Ok(()) => walk(&inner, job, &driven, &cancel, &mut room).await,
         Err(failure) => (job.after(Event::Failed(failure.clone())), End::Failed(failure)),

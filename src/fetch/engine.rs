@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clms::{DatasetUid, FileId, TaskId};
-use crate::store::inventory::Inventory;
-use crate::store::layout::{CacheDir, EntryKey};
+use crate::store::inventory::{Inventory, Reservation};
+use crate::store::layout::{CacheDir, EntryKey, disk_usage};
 
 use super::convert::ConvertLimits;
 use super::driver::drive;
@@ -227,6 +227,7 @@ impl Engine {
     /// # Errors
     /// [`LedgerError`] when the ledger cannot be read.
     pub fn resume(&self) -> Result<(), LedgerError> {
+        let (cache, inventory) = (&self.inner.cache, &self.inner.inventory);
         for job in self.inner.ledger.jobs()? {
             match &job.step {
                 // published, but the ledger was not told any more
@@ -239,34 +240,20 @@ impl Engine {
                 }
                 _ => {
                     tracing::info!(path = job.path, step = ?job.step, "going on with a fetch of the last run");
-                    self.start_locked(&mut self.inner.state(), job, Charge::Free);
+                    // it counts before anything more is written: several packages may wait for their turn
+                    let staged = disk_usage(&cache.staging(&job.key));
+                    let room = Some(inventory.take_over(staged)).filter(|_| staged > 0);
+                    self.start_locked(&mut self.inner.state(), job, Charge::Free, room);
                 }
             }
         }
+        self.inner.take_over_leftovers();
         Ok(())
     }
 
     /// Deletes staging directories that no fetch under way owns: leftovers of crashes. May take long.
     pub fn sweep(&self) {
-        let root = self.inner.cache.staging_root();
-        for entry in std::fs::read_dir(root).into_iter().flatten().filter_map(Result::ok) {
-            let key = entry.file_name().to_str().and_then(|name| EntryKey::new(name).ok());
-            let apart = {
-                // held while it is moved away: a fetch that begins meanwhile makes a directory of its own
-                let state = self.inner.state();
-                if key.is_some_and(|key| state.running.contains_key(&key)) {
-                    continue;
-                }
-                self.inner.cache.set_apart(&entry.path())
-            };
-            match apart {
-                Ok(Some(apart)) => apart.delete(),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(path = %entry.path().display(), %error, "failed to sweep staging");
-                }
-            }
-        }
+        self.inner.sweep_staging();
     }
 
     /// State of a product. Costs two locks and lookups; never the network, never the disk.
@@ -337,7 +324,7 @@ impl Engine {
         let earlier = state.failed.remove(&target.key);
         let job = earlier.map_or_else(|| Job::new(target, uid), |failed| Job { uid, ..failed.job.retried() });
         // the place is taken under the same lock that found it free: one order, one charge, however many ask
-        self.start_locked(&mut state, job, Charge::Owner).ok_or(Refusal::ShuttingDown)
+        self.start_locked(&mut state, job, Charge::Owner, None).ok_or(Refusal::ShuttingDown)
     }
 
     /// Fetches a product that is here anew, or joins a fetch that is under way; one that is not here is fetched. What is
@@ -355,11 +342,17 @@ impl Engine {
             Some(failed) => Job { uid, replaces: Some(former), ..failed.job.retried() },
             None => Job::refresh(target, uid, former),
         };
-        self.start_locked(&mut state, job, Charge::Owner).ok_or(Refusal::ShuttingDown)
+        self.start_locked(&mut state, job, Charge::Owner, None).ok_or(Refusal::ShuttingDown)
     }
 
     /// Starts a driver, or joins one that was started meanwhile.
-    fn start_locked(&self, state: &mut State, job: Job, charge: Charge) -> Option<Ticket> {
+    fn start_locked(
+        &self,
+        state: &mut State,
+        job: Job,
+        charge: Charge,
+        room: Option<Reservation>,
+    ) -> Option<Ticket> {
         let inner = &self.inner;
         if state.closed {
             return None;
@@ -375,7 +368,7 @@ impl Engine {
         inner.counters.fetches.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (shared, key) = (Arc::clone(inner), job.key.clone());
         inner.drivers.spawn(async move {
-            let driving = drive(Arc::clone(&shared), job, driven, cancel, charge);
+            let driving = drive(Arc::clone(&shared), job, driven, cancel, charge, room);
             if AssertUnwindSafe(driving).catch_unwind().await.is_err() {
                 // our bug, but nobody must wait for ever because of it: without the sender the waiters wake up
                 tracing::error!(%key, "the driver of a fetch panicked");

@@ -19,6 +19,7 @@ pub mod order;
 pub mod poller;
 pub mod service;
 mod shared;
+mod staging;
 pub mod state;
 #[cfg(test)]
 pub(crate) mod tests;

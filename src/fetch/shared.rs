@@ -51,6 +51,8 @@ pub(super) struct State {
     pub(super) failed: HashMap<EntryKey, Failed>,
     /// Why the last open of a cold product did not fetch it.
     pub(super) notes: HashMap<EntryKey, String>,
+    /// Room of what earlier runs left in staging for nobody, until it is swept.
+    pub(super) leftovers: Option<Reservation>,
     pub(super) closed: bool,
 }
 

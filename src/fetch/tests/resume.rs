@@ -9,6 +9,7 @@ use crate::fetch::failure::FailureKind;
 use crate::fetch::job::Step;
 use crate::fetch::state::ProductState;
 use crate::ingest::IngestError;
+use crate::store::layout::disk_usage;
 
 /// Moments at which a fetch can be stopped: the gate that holds it there, and the step in the ledger.
 pub(super) const MOMENTS: [&str; 5] = ["order", "poll", "link", "download", "convert"];
@@ -51,6 +52,33 @@ async fn arrives(house: &House, engine: &Engine) {
     assert_eq!(engine.inventory().usage().reserved, 0);
     assert!(house.staged().is_empty());
     assert_eq!(house.service.orders(), 1);
+}
+
+/// Packages that waited for their conversion when the daemon was killed were counted only when their turn came: several
+/// fetches together wrote more than the cache's budget.
+#[test]
+fn what_a_killed_run_left_in_staging_counts_from_the_start() {
+    let house = House::new();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime().block_on(async { run_into(&house, &house.engine(), "convert").await });
+    let orphan = house.staging(&target(2));
+    std::fs::create_dir_all(&orphan).unwrap();
+    std::fs::write(orphan.join("package.zip"), vec![7; 1 << 20]).unwrap();
+    let staged = disk_usage(&house.staging(&target(1)));
+    assert!(staged > 0);
+    runtime().block_on(async {
+        let engine = house.engine();
+        engine.resume().unwrap();
+        assert!(
+            engine.inventory().usage().reserved >= staged + (1 << 20),
+            "{:?}",
+            engine.inventory().usage()
+        );
+        engine.sweep();
+        assert!(engine.inventory().usage().reserved < staged + (1 << 20));
+        house.converter.gate.open();
+        arrives(&house, &engine).await;
+    });
 }
 
 #[test]

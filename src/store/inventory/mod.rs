@@ -296,6 +296,15 @@ impl Inventory {
         Ok(reservation)
     }
 
+    /// Counts `bytes` that lie in staging already, left by an earlier run: they are there, whether they fit or not.
+    pub fn take_over(self: &Arc<Self>, bytes: u64) -> Reservation {
+        let mut state = self.state();
+        state.reserved += bytes;
+        state.written += bytes;
+        drop(state);
+        Reservation { inventory: Arc::clone(self), bytes, written: bytes }
+    }
+
     /// Sets `more` bytes aside.
     fn set_aside(&self, more: u64) -> Result<(), StoreError> {
         // before the lock: a file system on a network may take its time
