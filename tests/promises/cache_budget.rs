@@ -2,9 +2,8 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::support::gauge::Gauge;
 use crate::support::packages::Pixels;
 use crate::support::{Mount, Package, Stage, process, raster, xattr};
 
@@ -22,38 +21,6 @@ fn measure(stage: &Stage, product: &str) -> (u64, u64) {
     drop(mount);
     std::fs::remove_dir_all(cache).unwrap();
     (full - empty, empty)
-}
-
-/// Looks at the cache's folder all the time, and remembers the most it ever held.
-struct Gauge {
-    most: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Gauge {
-    fn watch(cache: std::path::PathBuf) -> Self {
-        let (most, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let (mark, end) = (Arc::clone(&most), Arc::clone(&stop));
-        let thread = std::thread::spawn(move || {
-            while !end.load(Ordering::SeqCst) {
-                mark.fetch_max(crate::support::mount::disk_use(&cache), Ordering::SeqCst);
-                std::thread::sleep(std::time::Duration::from_millis(5));
-            }
-        });
-        Self { most, stop, thread: Some(thread) }
-    }
-
-    fn most(&self) -> u64 {
-        self.most.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for Gauge {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
-        let _ = self.thread.take().map(std::thread::JoinHandle::join);
-    }
 }
 
 fn mount_with(stage: &Stage, simulator: &crate::support::Simulator, budget: u64) -> Mount {

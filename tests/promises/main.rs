@@ -9,6 +9,7 @@
 mod bad_rasters;
 mod cache_budget;
 mod catalogue;
+mod crash_points;
 mod crash_resume;
 mod eagain;
 mod errors;

@@ -1,11 +1,15 @@
 //! The harness: a simulated service, mounts of the real program, readers, and guards that leave nothing behind.
 
+pub(crate) mod content;
 pub(crate) mod control;
+pub(crate) mod gauge;
+pub(crate) mod inotify;
 pub(crate) mod mount;
 pub(crate) mod packages;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod python;
+pub(crate) mod random;
 pub(crate) mod raster;
 pub(crate) mod simulator;
 pub(crate) mod stage;

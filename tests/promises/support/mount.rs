@@ -26,6 +26,7 @@ pub(crate) struct MountBuilder {
     api: String,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    under: Vec<OsString>,
     watchdog: Duration,
 }
 
@@ -37,6 +38,7 @@ impl MountBuilder {
             api: simulator.api().to_owned(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            under: Vec::new(),
             watchdog: WATCHDOG,
         }
     }
@@ -45,6 +47,12 @@ impl MountBuilder {
     #[allow(dead_code, reason = "of the promises none takes longer; the interop suite does")]
     pub(crate) fn watchdog(mut self, limit: Duration) -> Self {
         self.watchdog = limit;
+        self
+    }
+
+    /// Runs it under another program, whose arguments end where the mount's command begins.
+    pub(crate) fn under(mut self, program: &str, arguments: Vec<OsString>) -> Self {
+        self.under = std::iter::once(program.into()).chain(arguments).collect();
         self
     }
 
@@ -101,12 +109,13 @@ impl MountBuilder {
         arguments.extend(self.arguments);
         let pid = Arc::new(AtomicU32::new(0));
         let mut mount = Mount {
-            service: start(&self.folder, &arguments, &self.environment, &point),
+            service: start(&self.folder, &self.under, &arguments, &self.environment, &point),
             _watchdog: watch(Arc::clone(&pid), self.watchdog),
             watched: pid,
             folder: self.folder,
             arguments,
             environment: self.environment,
+            under: self.under,
             point,
             cache,
         };
@@ -117,11 +126,12 @@ impl MountBuilder {
 
 fn start(
     folder: &Path,
+    under: &[OsString],
     arguments: &[OsString],
     environment: &[(OsString, OsString)],
     point: &Path,
 ) -> Service {
-    let mut command = process::clmsfs(folder);
+    let mut command = process::clmsfs_under(folder, under);
     command.args(arguments).envs(environment.iter().map(|(name, value)| (name, value)));
     Service::start(&format!("clmsfs mount {}", point.display()), command, &folder.join("mount.log"))
 }
@@ -146,6 +156,7 @@ pub(crate) struct Mount {
     folder: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    under: Vec<OsString>,
     point: PathBuf,
     cache: PathBuf,
 }
@@ -251,9 +262,22 @@ impl Mount {
     /// Starts it anew with the same arguments on the same mount point, without any cleaning up in between.
     #[track_caller]
     pub(crate) fn start_again(&mut self) {
-        self.service.kill();
-        self.service = start(&self.folder, &self.arguments, &self.environment, &self.point);
+        self.begin_again();
         self.answers();
+    }
+
+    /// [`Self::start_again`] without waiting until it answers.
+    #[track_caller]
+    pub(crate) fn begin_again(&mut self) {
+        self.service.kill();
+        self.service = start(&self.folder, &self.under, &self.arguments, &self.environment, &self.point);
+        self.watched.store(self.service.id(), Ordering::SeqCst);
+    }
+
+    /// Id of its process.
+    #[allow(dead_code, reason = "of the promises none asks; the soak does")]
+    pub(crate) fn id(&self) -> u32 {
+        self.service.id()
     }
 
     /// Ends it in order, by a signal.

@@ -1,6 +1,6 @@
 //! Programs with an end: every child is killed with the test, every wait has a limit.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -29,7 +29,19 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
 
 /// `clmsfs` without anything of the user's own settings.
 pub(crate) fn clmsfs(home: &Path) -> Command {
-    let mut command = command(CLMSFS);
+    clmsfs_under(home, &[])
+}
+
+/// [`clmsfs`] as the last argument of another command, if there is one.
+pub(crate) fn clmsfs_under(home: &Path, outer: &[OsString]) -> Command {
+    let mut command = match outer {
+        [] => command(CLMSFS),
+        [program, arguments @ ..] => {
+            let mut outer = command(program);
+            outer.args(arguments).arg(CLMSFS);
+            outer
+        }
+    };
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CLMSFS_") || name.to_string_lossy().starts_with("XDG_") {
             command.env_remove(name);

@@ -4,11 +4,13 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// Forwards connections to another address until it is cut.
 pub(crate) struct Proxy {
     address: SocketAddr,
     target: String,
+    delay: Duration,
     wire: Option<Wire>,
     heard: Heard,
 }
@@ -25,11 +27,16 @@ struct Wire {
 impl Proxy {
     /// Starts forwarding to `target` (`127.0.0.1:port`) on a free port.
     pub(crate) fn start(target: &str) -> Self {
+        Self::far(target, Duration::ZERO)
+    }
+
+    /// The same over a long line: every answer begins so much later.
+    pub(crate) fn far(target: &str, delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let heard = Heard::default();
-        let wire = Some(forward(listener, target.to_owned(), &heard));
-        Self { address, target: target.to_owned(), wire, heard }
+        let wire = Some(forward(listener, target.to_owned(), delay, &heard));
+        Self { address, target: target.to_owned(), delay, wire, heard }
     }
 
     /// `127.0.0.1:port` of this side.
@@ -53,7 +60,7 @@ impl Proxy {
     #[track_caller]
     pub(crate) fn mend(&mut self) {
         let listener = super::wait::until("the proxy's port", || TcpListener::bind(self.address).ok());
-        self.wire = Some(forward(listener, self.target.clone(), &self.heard));
+        self.wire = Some(forward(listener, self.target.clone(), self.delay, &self.heard));
     }
 
     /// Everything that was sent to the service so far.
@@ -68,7 +75,7 @@ impl Drop for Proxy {
     }
 }
 
-fn forward(listener: TcpListener, target: String, heard: &Heard) -> Wire {
+fn forward(listener: TcpListener, target: String, delay: Duration, heard: &Heard) -> Wire {
     let heard = Arc::clone(heard);
     let (cut, open) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
     let (mark, streams) = (Arc::clone(&cut), Arc::clone(&open));
@@ -80,21 +87,27 @@ fn forward(listener: TcpListener, target: String, heard: &Heard) -> Wire {
             let Ok(outer) = TcpStream::connect(&target) else { continue };
             let pair = [inner.try_clone(), outer.try_clone()];
             streams.lock().unwrap().extend(pair.into_iter().flatten());
-            pump(&inner, &outer, Some(Arc::clone(&heard)));
-            pump(&outer, &inner, None);
+            pump(&inner, &outer, Duration::ZERO, Some(Arc::clone(&heard)));
+            pump(&outer, &inner, delay, None);
         }
     });
     Wire { cut, open, thread }
 }
 
-fn pump(from: &TcpStream, to: &TcpStream, heard: Option<Heard>) {
+fn pump(from: &TcpStream, to: &TcpStream, delay: Duration, heard: Option<Heard>) {
     let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else { return };
     std::thread::spawn(move || {
         let mut buffer = [0; 16_384];
+        let mut last = None::<Instant>;
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             if let Some(heard) = &heard {
                 heard.lock().unwrap().extend(&buffer[..length]);
             }
+            // What follows at once belongs to the same answer.
+            if last.is_none_or(|last| last.elapsed() > Duration::from_millis(1)) {
+                std::thread::sleep(delay);
+            }
+            last = Some(Instant::now());
             if to.write_all(&buffer[..length]).is_err() {
                 break;
             }

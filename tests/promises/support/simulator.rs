@@ -68,6 +68,12 @@ impl Simulator {
             }
             last.1.elapsed().as_millis() >= 500
         });
+        self.forget_requests();
+    }
+
+    /// Forgets what it was asked, at once.
+    #[track_caller]
+    pub(crate) fn forget_requests(&self) {
         self.control("POST", "/_simulator/reset-log", "");
     }
 
