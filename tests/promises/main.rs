@@ -23,6 +23,7 @@ mod listing_is_free;
 mod netcdf;
 mod pixels;
 mod policy;
+mod power_loss;
 mod refresh;
 mod sandbox;
 mod secrets;
