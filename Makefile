@@ -3,12 +3,14 @@ SHELL := /bin/bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test interop-qgis bench build lint fmt clean
+.PHONY: help demo test interop-qgis crash soak bench build lint fmt clean
 
 help:
 	@echo "make demo    build, mount a simulated service and walk through it; leaves nothing behind"
 	@echo "make test    lint, all tests (through real mounts), and how many ran"
 	@echo "make interop-qgis   what QGIS makes of every kind of package (installs QGIS: 680 MB)"
+	@echo "make crash   kill the daemon 208 times, and lose power at thousands of moments (ten minutes)"
+	@echo "make soak    ten minutes of readers, evictions, faults and restarts"
 	@echo "make bench   measure side by side with other tools, write docs/PERFORMANCE.md (half an hour, 20 GB, alone on the machine)"
 	@echo "make build   the program, optimised: $(TARGET)/release/clmsfs"
 	@echo "make lint    rustfmt and clippy only"
@@ -31,6 +33,18 @@ interop-qgis:
 	@scripts/interop-python
 	CLMSFS_INTEROP_TOOLS=qgis CLMSFS_TEST_PYTHON="$(abspath $(TARGET))/interop/bin/python" \
 	$(CARGO) test --locked --test interop -- --show-output
+
+# CLMSFS_CRASH_SEED=N repeats a run.
+crash:
+	@scripts/system-packages test
+	CLMSFS_CRASH_KILLS=$(or $(CLMSFS_CRASH_KILLS),208) CLMSFS_POWER_MIXTURES=$(or $(CLMSFS_POWER_MIXTURES),20) \
+	CLMSFS_CRASH_SEED=$(or $(CLMSFS_CRASH_SEED),$(shell date +%s)) \
+	$(CARGO) test --locked --test promises -- crash_points power_loss --show-output
+
+soak:
+	@scripts/system-packages test
+	CLMSFS_SOAK_SECONDS=$(or $(CLMSFS_SOAK_SECONDS),600) CLMSFS_SOAK_SEED=$(or $(CLMSFS_SOAK_SEED),$(shell date +%s)) \
+	$(CARGO) test --locked --test soak -- --show-output
 
 # A part: make bench BENCH="benches/reading.py chunks". To see that all of it runs, in minutes: CLMSFS_BENCH_SMALL=1 make bench
 BENCH ?=
