@@ -56,14 +56,11 @@ pub struct ChildProgram {
 }
 
 impl ChildProgram {
-    /// This very program with the hidden verb.
-    ///
-    /// # Errors
-    /// When the path of the running program cannot be found.
-    pub fn current() -> Result<Self, IngestError> {
-        let path = std::env::current_exe()
-            .map_err(|error| IngestError::Child { reason: format!("cannot be found: {error}") })?;
-        Ok(Self { path, arguments: vec![CHILD_VERB.into()], environment: Vec::new() })
+    /// This very program with the hidden verb, also when the file it was started from has been replaced since (an upgrade
+    /// of the package): the name of that would be `… (deleted)`, and another release might speak otherwise.
+    pub fn current() -> Self {
+        let path = PathBuf::from("/proc/self/exe");
+        Self { path, arguments: vec![CHILD_VERB.into()], environment: Vec::new() }
     }
 }
 
@@ -76,7 +73,7 @@ pub async fn run(
     job: IngestJob,
     on_progress: impl FnMut(IngestProgress) + Send,
 ) -> Result<Ingested, IngestError> {
-    run_with(&ChildProgram::current()?, job, on_progress).await
+    run_with(&ChildProgram::current(), job, on_progress).await
 }
 
 /// [`run`] with another program than the running one.

@@ -216,6 +216,20 @@ impl CacheDir {
         Ok(())
     }
 
+    /// Takes a published entry away: it vanishes at once and for good, and is deleted then.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when it cannot be moved; a failing deletion is left to the sweep at the next start.
+    pub fn remove(&self, key: &EntryKey) -> Result<(), StoreError> {
+        let Some(apart) = self.set_apart(&self.entry(key))? else { return Ok(()) };
+        // else a loss of power could bring it back without some of its files
+        if let Err(error) = sync_directory(&self.entries()) {
+            tracing::warn!(%key, %error, "an evicted entry may come back after a loss of power");
+        }
+        apart.delete();
+        Ok(())
+    }
+
     /// Makes `path` (a directory inside the cache) vanish at once; what it held is deleted later, which may take
     /// long. `None` when there is nothing.
     ///

@@ -133,3 +133,17 @@ fn an_orderly_end_stops_the_readers_and_keeps_the_orders() {
     mount.ready("fragile");
     assert_eq!(simulator.requests().posts("fragile"), 1);
 }
+
+/// The conversion was started by the name of the program's file, which an upgrade of the package takes away.
+#[test]
+fn a_mount_outlives_the_file_of_its_program() {
+    let Some(stage) = Stage::shared() else { return };
+    Package::new("fine", Pixels::Classes, 300).write(&stage.data());
+    let simulator = stage.simulator(QUICK);
+    let program = stage.folder().join("clmsfs-of-yesterday");
+    std::fs::copy(crate::support::process::CLMSFS, &program).unwrap();
+    let script = format!("shift; exec {} \"$@\"", program.display());
+    let mount = stage.mount(&simulator).under("sh", ["-c", &script, "sh"].map(Into::into).to_vec()).start();
+    std::fs::remove_file(&program).unwrap();
+    mount.cat("fine").success();
+}

@@ -30,6 +30,8 @@ const READERS: u64 = 6;
 const BUDGET: u64 = 9_000_000;
 /// What the cache may hold beyond its budget: pages that SQLite adds to its log between two counts of the books.
 const SLACK: u64 = 256 << 10;
+/// A look at a cache that changes takes a while: an entry that was counted may be gone before what takes its place is.
+const VICTIM: u64 = 2 << 20;
 /// A service that is well.
 const WELL: &str = "queued = '50ms'\nrunning = '50ms'\n";
 
@@ -111,7 +113,8 @@ fn nothing_leaks_sticks_or_is_wrong() {
     println!("  at the end        {:?}", sizes.1);
     println!("  cache at most {} bytes of {BUDGET}", gauge.most());
     world.tally.assert_right();
-    assert!(gauge.most() <= BUDGET + SLACK, "the cache held {} bytes of {BUDGET}", gauge.most());
+    assert!(mount.disk_use() <= BUDGET + SLACK, "the cache holds {} bytes of {BUDGET}", mount.disk_use());
+    assert!(gauge.most() <= BUDGET + SLACK + VICTIM, "the cache held {} bytes of {BUDGET}", gauge.most());
     assert_no_leak(sizes.0, sizes.1);
 }
 

@@ -419,7 +419,7 @@ impl Inventory {
     }
 
     fn remove_files(&self, key: &EntryKey) {
-        if let Err(error) = self.cache.discard(&self.cache.entry(key)) {
+        if let Err(error) = self.cache.remove(key) {
             tracing::warn!(%key, %error, "failed to delete an evicted entry; the next start tries again");
         }
         (self.on_evicted)(key);

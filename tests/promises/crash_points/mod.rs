@@ -30,6 +30,8 @@ const LINE: Duration = Duration::from_millis(20);
 const BUDGET: u64 = 9_000_000;
 /// What the cache may hold beyond its budget: pages that SQLite adds to its log between two counts of the books.
 const SLACK: u64 = 256 << 10;
+/// A look at a cache that changes takes a while: an entry that was counted may be gone before what takes its place is.
+const VICTIM: u64 = 2 << 20;
 /// An aim that does not come within this time was missed (the product was faster); the kill is done all the same.
 const AIMING: Duration = Duration::from_secs(40);
 
@@ -426,7 +428,8 @@ impl Run {
         self.note(ready);
         wait::until_true("staging is swept", || self.mount.staging().is_empty());
         let (most, now) = (self.gauge.most(), self.mount.disk_use());
-        assert!(most.max(now) <= BUDGET + SLACK, "the cache held {most} bytes, now {now}, of {BUDGET}");
+        assert!(now <= BUDGET + SLACK, "the cache holds {now} bytes of {BUDGET}");
+        assert!(most <= BUDGET + SLACK + VICTIM, "the cache held {most} bytes of {BUDGET}");
     }
 
     /// True when a product that is cold was here before.
