@@ -49,7 +49,7 @@ impl ApiAddress {
     }
 
     /// True when the service runs on this machine.
-    pub(super) fn is_loopback(&self) -> bool {
+    pub fn is_loopback(&self) -> bool {
         is_loopback(&self.base)
     }
 

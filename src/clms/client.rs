@@ -40,6 +40,19 @@ pub struct Timeouts {
     pub stall: Duration,
 }
 
+impl Timeouts {
+    fn hurried(self, times: u32) -> Self {
+        Self {
+            connect: self.connect / times,
+            head: self.head / times,
+            body: self.body / times,
+            cancel: self.cancel / times,
+            // an option of its own
+            stall: self.stall,
+        }
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
@@ -80,6 +93,13 @@ impl ClientOptions {
             retry: RetryPolicy::default(),
             user_agent: concat!("clmsfs/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
+    }
+
+    /// The same with all time limits and waits of our own making so many times shorter: for tests against a simulator.
+    #[must_use]
+    pub fn hurried(self, times: u32) -> Self {
+        let times = times.max(1);
+        Self { timeouts: self.timeouts.hurried(times), retry: self.retry.hurried(times), ..self }
     }
 }
 
@@ -301,12 +321,7 @@ impl Client {
                 Ok(answer) if answer.status.as_u16() == 401 => {
                     let Some(token) = token else { return Ok(answer) };
                     if renewed {
-                        let error = ClmsError::CredentialsRefused {
-                            reason: format!(
-                                "{} (with a new token; is the key bound to other IP addresses?)",
-                                answer.message()
-                            ),
-                        };
+                        let error = ClmsError::TokenRefused { reason: answer.message() };
                         self.tokens.condemn(&token, &error);
                         return Err(error);
                     }
@@ -322,7 +337,12 @@ impl Client {
                 {
                     (answer.refusal(), answer.retry_after())
                 }
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    if answer.status.is_success() && token.is_some() {
+                        self.tokens.proven();
+                    }
+                    return Ok(answer);
+                }
                 Err(Failure { unsent, error }) => {
                     if call.replay == Replay::Never && !unsent {
                         return Err(ClmsError::UnknownOutcome { reason: error.to_string(), answered: false });

@@ -8,6 +8,7 @@ use futures_util::Stream;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, RANGE};
 use reqwest::{ClientBuilder, Response, Url, redirect};
+use tokio::time::Instant;
 
 use super::address::{LinkRules, is_local_name, is_public};
 use super::client::Client;
@@ -15,6 +16,9 @@ use super::clock;
 use super::error::ClmsError;
 use super::http::{bad_answer, head, host, is_html, unreachable};
 
+/// Slower than so many bytes in a second, over the whole stall limit, a download is as good as silent: a new
+/// connection costs nothing and may be faster.
+const SLOWEST: u64 = 100;
 /// Redirects followed on the way to the file.
 const MAX_REDIRECTS: usize = 5;
 
@@ -54,6 +58,8 @@ struct Body {
     received: u64,
     expected: Option<u64>,
     stall: Duration,
+    /// When the speed was last judged, and how much had come by then.
+    judged: Option<(Instant, u64)>,
 }
 
 impl Download {
@@ -88,7 +94,15 @@ impl Download {
         let response = Response::from(axum::http::Response::new(reqwest::Body::wrap_stream(stream)));
         let stall = Duration::from_secs(60);
         let url = url.clone();
-        let body = Body { first: None, response: Some(response), url, received: 0, expected: None, stall };
+        let body = Body {
+            first: None,
+            response: Some(response),
+            url,
+            received: 0,
+            expected: None,
+            stall,
+            judged: None,
+        };
         Self { start, total, ranges: Ranges::Unknown, etag: None, body }
     }
 }
@@ -108,6 +122,7 @@ impl Body {
                 if self.expected.is_some_and(|expected| self.received > expected) {
                     return Err(bad_answer(&self.url, "it sends more bytes than it announced".to_owned()));
                 }
+                self.judge()?;
                 Ok(Some(bytes))
             }
             Ok(Ok(None)) => {
@@ -120,6 +135,22 @@ impl Body {
                 }
             }
         }
+    }
+}
+
+impl Body {
+    /// Gives up a connection that is hardly better than a silent one.
+    fn judge(&mut self) -> Result<(), ClmsError> {
+        let (since, before) = *self.judged.get_or_insert_with(|| (Instant::now(), self.received));
+        if since.elapsed() < self.stall {
+            return Ok(());
+        }
+        let came = self.received - before;
+        self.judged = Some((Instant::now(), self.received));
+        if came >= SLOWEST.saturating_mul(self.stall.as_secs()) {
+            return Ok(());
+        }
+        Err(unreachable(&self.url, format!("only {came} bytes came in {} s", self.stall.as_secs())))
     }
 }
 
@@ -177,6 +208,7 @@ impl Client {
                         received: 0,
                         expected: Some(0),
                         stall: self.timeouts.stall,
+                        judged: None,
                     },
                 })
             }
@@ -249,7 +281,8 @@ impl Client {
         };
         let etag = etag(response.headers());
         let stall = self.timeouts.stall;
-        let mut body = Body { first: None, response: Some(response), url, received: 0, expected, stall };
+        let response = Some(response);
+        let mut body = Body { first: None, response, url, received: 0, expected, stall, judged: None };
         // Some hosts call every file a web page: the first bytes tell what it is.
         if said_html {
             let first = if start > 0 { None } else { body.next().await? };

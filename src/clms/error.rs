@@ -20,6 +20,14 @@ pub enum ClmsError {
         /// The service's own words, or ours when it gave none.
         reason: String,
     },
+    /// The service gives tokens and refuses them, or gives none without a word about the key. It may pass.
+    #[error(
+        "the service refuses the tokens that it gives: {reason}; if this lasts, check in your profile at https://land.copernicus.eu whether the service key is bound to other IP addresses"
+    )]
+    TokenRefused {
+        /// The service's own words, or ours when it gave none.
+        reason: String,
+    },
     /// The key file cannot be used.
     #[error("the service key file {} {reason}", path.display())]
     KeyFile {

@@ -13,6 +13,10 @@ pub struct RetryPolicy {
     pub cap: Duration,
     /// Longest `Retry-After` that is waited for inside a call; a longer one is handed to the caller at once.
     pub patience: Duration,
+    /// How long refused credentials are not tried again: token storms got users of other programs banned.
+    pub refusal: Duration,
+    /// The same when only a token was refused, the first time; doubles each time, up to [`RetryPolicy::refusal`].
+    pub token_refusal: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -22,11 +26,30 @@ impl Default for RetryPolicy {
             base: Duration::from_millis(500),
             cap: Duration::from_secs(20),
             patience: Duration::from_secs(30),
+            refusal: Duration::from_secs(60),
+            token_refusal: Duration::from_secs(2),
         }
     }
 }
 
 impl RetryPolicy {
+    /// The same with all waits of our own making so many times shorter.
+    pub(super) fn hurried(self, times: u32) -> Self {
+        Self {
+            base: self.base / times,
+            cap: self.cap / times,
+            refusal: self.refusal / times,
+            token_refusal: self.token_refusal / times,
+            ..self
+        }
+    }
+
+    /// How long tokens are not asked for after so many refusals of fresh tokens in a row.
+    pub(super) fn after_token_refusals(&self, refusals: u32) -> Duration {
+        let doubled = 2u32.saturating_pow(refusals.saturating_sub(1).min(16));
+        self.token_refusal.saturating_mul(doubled).min(self.refusal)
+    }
+
     /// The wait after failed attempt number `attempt` (from 1), or `None` to give up.
     ///
     /// `asked` is the service's `Retry-After`; `jitter` is uniform in 0..1 and spreads the wait over its upper
@@ -52,6 +75,8 @@ mod tests {
         base: Duration::from_secs(1),
         cap: Duration::from_secs(3),
         patience: Duration::from_secs(10),
+        refusal: Duration::from_secs(60),
+        token_refusal: Duration::from_secs(2),
     };
 
     #[test]
@@ -65,6 +90,13 @@ mod tests {
     fn a_wish_of_the_service_is_honoured_up_to_our_patience() {
         assert_eq!(POLICY.wait(1, Some(Duration::from_secs(9)), 0.0), Some(Duration::from_secs(9)));
         assert_eq!(POLICY.wait(1, Some(Duration::from_secs(11)), 0.0), None);
+    }
+
+    #[test]
+    fn the_rest_after_refused_tokens_doubles_up_to_that_after_refused_credentials() {
+        let rests: Vec<u64> =
+            [1, 2, 3, 5, 6, 99].map(|refusals| POLICY.after_token_refusals(refusals).as_secs()).into();
+        assert_eq!(rests, [2, 4, 8, 32, 60, 60]);
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! Access tokens: one grant at a time however many calls wait for it, renewed in good time or after a 401.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,8 +20,6 @@ const BACK_DATED: i64 = 60;
 const USUAL_LIFETIME: u64 = 3600;
 /// A token is renewed this long before its end, or after three quarters of a short life.
 const RENEW_BEFORE: Duration = Duration::from_secs(300);
-/// Refused credentials are not tried again for this long: token storms got users of other programs banned.
-const REFUSAL_PAUSE: Duration = Duration::from_secs(60);
 
 /// An access token; clones share one secret, which is wiped with the last of them.
 #[derive(Debug, Clone)]
@@ -46,7 +45,8 @@ struct Attempt {
 
 struct Outcome {
     result: Result<Token, ClmsError>,
-    at: Instant,
+    /// A failure is given again until then, without a new grant.
+    stands_until: Instant,
 }
 
 impl Attempt {
@@ -62,6 +62,8 @@ pub(super) struct TokenSource {
     limits: Limits,
     retry: RetryPolicy,
     current: Mutex<Arc<Attempt>>,
+    /// How often fresh tokens were refused since one was accepted.
+    refusals: AtomicU32,
 }
 
 impl TokenSource {
@@ -71,29 +73,28 @@ impl TokenSource {
         limits: Limits,
         retry: RetryPolicy,
     ) -> Self {
-        Self { credentials, transport, limits, retry, current: Mutex::new(Attempt::open()) }
+        let current = Mutex::new(Attempt::open());
+        Self { credentials, transport, limits, retry, current, refusals: AtomicU32::new(0) }
     }
 
     /// A token that is good for some minutes. Concurrent callers share one grant and also its failure.
     pub(super) async fn token(&self) -> Result<Token, ClmsError> {
         loop {
             let attempt = self.current();
+            let is_old = attempt.outcome.initialized();
             // If the caller that asks goes away, one of those that wait takes over.
-            let outcome = attempt
-                .outcome
-                .get_or_init(async || Outcome { result: self.obtain().await, at: Instant::now() })
-                .await;
+            let outcome = attempt.outcome.get_or_init(async || self.outcome(self.obtain().await)).await;
             match &outcome.result {
                 Ok(token) if Instant::now() < token.renew_at => return Ok(token.clone()),
                 Ok(_) => self.replace(&attempt, Attempt::open()),
                 Err(error) => {
-                    let pause = matches!(error, ClmsError::CredentialsRefused { .. });
-                    if pause && outcome.at.elapsed() >= REFUSAL_PAUSE {
+                    // Whoever waited for this very grant shares its failure, however short it stands.
+                    let over = outcome.stands_until <= Instant::now();
+                    if over {
                         self.replace(&attempt, Attempt::open());
-                        continue;
                     }
-                    if !pause {
-                        self.replace(&attempt, Attempt::open());
+                    if over && is_old {
+                        continue;
                     }
                     return Err(error.clone());
                 }
@@ -109,9 +110,27 @@ impl TokenSource {
     /// Notes that a brand-new token was refused too: no further grants for a while.
     pub(super) fn condemn(&self, refused: &Token, error: &ClmsError) {
         self.exchange_if_current(refused, || {
-            let outcome = Outcome { result: Err(error.clone()), at: Instant::now() };
+            let outcome = self.outcome(Err(error.clone()));
             Arc::new(Attempt { outcome: OnceCell::new_with(Some(outcome)) })
         });
+    }
+
+    /// Notes that a token was accepted.
+    pub(super) fn proven(&self) {
+        self.refusals.store(0, Ordering::Relaxed);
+    }
+
+    /// The outcome of a grant, and how long it stands when it is a failure.
+    fn outcome(&self, result: Result<Token, ClmsError>) -> Outcome {
+        let stands = match &result {
+            Err(ClmsError::CredentialsRefused { .. }) => self.retry.refusal,
+            Err(ClmsError::TokenRefused { .. }) => {
+                let before = self.refusals.fetch_add(1, Ordering::Relaxed);
+                self.retry.after_token_refusals(before.saturating_add(1))
+            }
+            _ => Duration::ZERO,
+        };
+        Outcome { result, stands_until: Instant::now() + stands }
     }
 
     fn exchange_if_current(&self, refused: &Token, make: impl FnOnce() -> Arc<Attempt>) {
@@ -197,12 +216,12 @@ fn renew_after(lifetime: Duration) -> Duration {
     lifetime - RENEW_BEFORE.min(lifetime / 4)
 }
 
-/// What the token endpoint's refusals mean (CLMS-API 1.3): 400 and 401 are about the key.
+/// What the token endpoint's refusals mean (CLMS-API 1.3): 400 is about the key.
 fn refused(answer: &Answer) -> ClmsError {
     match answer.status.as_u16() {
-        400 | 401 | 403 if answer.json().is_ok() => {
-            ClmsError::CredentialsRefused { reason: answer.message() }
-        }
+        400 if answer.json().is_ok() => ClmsError::CredentialsRefused { reason: answer.message() },
+        // Not how the service refuses a key: something stands before it.
+        401 | 403 => ClmsError::TokenRefused { reason: format!("it gives none: {}", answer.message()) },
         404 | 405 => {
             bad_answer(&answer.url, format!("it gives no tokens (status {})", answer.status.as_u16()))
         }

@@ -18,8 +18,6 @@ use super::service::Service;
 
 /// Attempts without a single new byte before the download is given up.
 const ATTEMPTS: u32 = 5;
-/// First pause between attempts; doubles each time.
-const PAUSE: Duration = Duration::from_millis(500);
 /// Room asked for at once where nobody says how much will come.
 const STEP: u64 = 16 << 20;
 
@@ -56,13 +54,14 @@ enum Broken {
 }
 
 /// Downloads `link`; tells bytes done and in all as they come, and asks `room` before the package may grow to a size,
-/// together with the size that the host states.
+/// together with the size that the host states. `pause` is the first one between attempts; it doubles each time.
 ///
 /// Dropping the future leaves the `.part` for the next attempt, and so does a lost link: the service may name it again.
 pub async fn download(
     service: &dyn Service,
     link: &Url,
     files: &PackageFiles,
+    pause: Duration,
     mut on_progress: impl FnMut(u64, Option<u64>) + Send,
     mut room: impl FnMut(u64, Option<u64>) -> Result<(), Failure> + Send,
 ) -> Event {
@@ -88,7 +87,7 @@ pub async fn download(
                 }
                 tracing::warn!(%error, attempt = fruitless, "download broke off; going on from what is here");
                 let asked = error.retry_after().unwrap_or_default();
-                tokio::time::sleep(asked.max(PAUSE * 2u32.pow(fruitless))).await;
+                tokio::time::sleep(asked.max(pause * 2u32.pow(fruitless))).await;
             }
         }
     }

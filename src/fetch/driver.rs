@@ -28,10 +28,9 @@ use super::state::{ProductState, Progress};
 const TELL: Duration = Duration::from_millis(100);
 /// Longest wait for those who must do something before readers are let in.
 const LISTENERS: Duration = Duration::from_secs(5);
-/// A wait ends when the service has said nothing but nonsense about the task so many times
+/// A wait ends when the service has said nothing useful about the task so many times, and for as long as
+/// [`Patience`](super::patience::Patience) says.
 const NONSENSE: u32 = 4;
-/// and for so long. A slip of a proxy passes; what lasts is told to the reader, and the next open finds the order again.
-const NONSENSE_LASTS: Duration = Duration::from_secs(20);
 
 /// What is heard of a task, kept while its job goes through its states: a new question would begin a new wait.
 struct Watching {
@@ -127,7 +126,7 @@ pub(super) async fn drive(
         }
     }
     driven.send_modify(|driven| {
-        driven.progress = Progress::of(&job);
+        driven.progress = Progress::of(&job, &inner.options.patience);
         driven.outcome = Some(outcome);
     });
 }
@@ -155,7 +154,7 @@ async fn walk(
             job = job.after(Event::Failed(failure.clone()));
             return (job, End::Failed(failure));
         }
-        driven.send_modify(|driven| driven.progress = Progress::of(&job));
+        driven.send_modify(|driven| driven.progress = Progress::of(&job, &inner.options.patience));
         match &job.step {
             Step::Ready => return (job, End::Published),
             Step::Failed(failure) => {
@@ -215,7 +214,7 @@ async fn perform(
                 let saved = inner.ledger.save_job(job);
                 saved.map_err(|error| Failure::new(FailureKind::Local, error.to_string()))
             };
-            order(inner.service.as_ref(), job, inner.options.link_trust, save).await
+            order(inner.service.as_ref(), job, inner.options.link_trust, inner.options.patience, save).await
         }
         Step::Poll => poll(inner, job, driven, watching).await,
         Step::Download => {
@@ -248,10 +247,17 @@ async fn poll(
             News::Refused(error) => return Event::Failed(failure(&error)),
             News::Delayed(error) => {
                 // a service that is away comes back, whatever stands in its place meanwhile
-                if matches!(error, ClmsError::BadAnswer { .. } | ClmsError::Refused { .. }) {
+                let patience = match error {
+                    ClmsError::BadAnswer { .. } | ClmsError::Refused { .. } => {
+                        Some(inner.options.patience.nonsense)
+                    }
+                    ClmsError::TokenRefused { .. } => Some(inner.options.patience.refusals),
+                    _ => None,
+                };
+                if let Some(patience) = patience {
                     let (since, times) = nonsense.get_or_insert_with(|| (tokio::time::Instant::now(), 0));
                     *times += 1;
-                    if *times >= NONSENSE && since.elapsed() >= NONSENSE_LASTS {
+                    if *times >= NONSENSE && since.elapsed() >= patience {
                         return Event::Failed(failure(&error));
                     }
                 }
@@ -329,6 +335,7 @@ async fn bring(
         inner.service.as_ref(),
         link,
         &PackageFiles::below(&staging),
+        inner.options.patience.download_pause,
         |done, total| {
             let news = done.saturating_sub(last.unwrap_or(done));
             last = Some(done);

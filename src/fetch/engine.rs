@@ -24,6 +24,7 @@ use super::job::{Job, Step};
 use super::ledger::{Ledger, LedgerError};
 use super::now;
 use super::order::failure;
+use super::patience::Patience;
 use super::poller::{Pace, Poller};
 use super::service::{Converter, Service};
 use super::shared::{Driven, Failed, Inner, Running, State};
@@ -60,6 +61,8 @@ pub struct EngineOptions {
     pub link_trust: Duration,
     /// How often tasks are polled.
     pub pace: Pace,
+    /// How long it bears with the service.
+    pub patience: Patience,
     /// Largest package that is downloaded, in bytes.
     pub max_package: Option<u64>,
     /// What a conversion may cost.
@@ -270,7 +273,7 @@ impl Engine {
         let cold = |error| Progress { error, ..Progress::bare(ProductState::Cold) };
         let failed = state.failed.get(key).map(|failed| match failed.is_cancelled() {
             true => cold(Some(failed.failure.message.clone())),
-            false => Progress::of(&failed.job),
+            false => Progress::of(&failed.job, &self.inner.options.patience),
         });
         failed.unwrap_or_else(|| cold(state.notes.get(key).cloned()))
     }
@@ -317,7 +320,7 @@ impl Engine {
         }
         if let Some(failed) = state.failed.get(&target.key)
             && !insist
-            && now() < failed.failure.retry_at()
+            && now() < inner.options.patience.retry_at(&failed.failure)
         {
             return Err(Refusal::Failed(failed.failure.clone()));
         }
@@ -362,7 +365,8 @@ impl Engine {
         }
         state.notes.remove(&job.key);
         let cancel = inner.shutdown.child_token();
-        let (driven, receiver) = watch::channel(Driven { progress: Progress::of(&job), outcome: None });
+        let (driven, receiver) =
+            watch::channel(Driven { progress: Progress::of(&job, &inner.options.patience), outcome: None });
         let running = Running { driven: driven.clone(), cancel: cancel.clone(), job: job.clone() };
         state.running.insert(job.key.clone(), running);
         inner.counters.fetches.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -440,7 +444,8 @@ impl Engine {
             line(&running.job, running.driven.borrow().progress.clone(), running.driven.receiver_count())
         });
         let failed = state.failed.values().filter(|failed| !failed.is_cancelled());
-        let failed = failed.map(|failed| line(&failed.job, Progress::of(&failed.job), 0));
+        let failed = failed
+            .map(|failed| line(&failed.job, Progress::of(&failed.job, &self.inner.options.patience), 0));
         let mut lines: Vec<_> = running.chain(failed).collect();
         lines.sort_by(|a, b| (a.began, &a.path).cmp(&(b.began, &b.path)));
         lines

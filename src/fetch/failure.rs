@@ -27,9 +27,6 @@ pub enum FailureKind {
     Cancelled,
 }
 
-/// Longest pause between attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
-
 impl FailureKind {
     /// How long the same answer is given again before a new attempt is made, after the first failure.
     ///
@@ -71,35 +68,10 @@ impl Failure {
         let message = crate::text::one_line(&message);
         Self { kind, message, at: super::now(), before: 0, asked: 0 }
     }
-
-    /// Milliseconds since 1970 from when on a new attempt is made.
-    pub fn retry_at(&self) -> u64 {
-        let pause = self.kind.pause().saturating_mul(1 << self.before.min(16)).min(LONGEST_PAUSE);
-        let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        self.at.saturating_add(pause.max(self.asked))
-    }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_pause_doubles_up_to_an_hour() {
-        let mut failure = Failure::new(FailureKind::Package, String::new());
-        let pause = |failure: &Failure| failure.retry_at() - failure.at;
-        assert_eq!(pause(&failure), 20_000);
-        failure.asked = 30_000;
-        assert_eq!(pause(&failure), 30_000);
-        failure.before = 3;
-        assert_eq!(pause(&failure), 160_000);
-        failure.before = u32::MAX;
-        assert_eq!(pause(&failure), 3_600_000);
     }
 }

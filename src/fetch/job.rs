@@ -262,8 +262,11 @@ impl Job {
     pub fn retried(mut self) -> Self {
         let Step::Failed(failure) = &self.step else { return self };
         let service_is_done = failure.kind != FailureKind::Service;
+        // a host that cannot be reached may not be where the file is any more: that costs one question
+        let link_is_good = failure.kind != FailureKind::Offline;
         self.step = match (&self.link, &self.task) {
-            (Some(_), Some(_)) if service_is_done => Step::Download,
+            (Some(_), Some(_)) if service_is_done && link_is_good => Step::Download,
+            (Some(_), Some(_)) if service_is_done => Step::Poll,
             (None, Some(_)) if service_is_done => Step::Poll,
             _ => Step::Order,
         };
@@ -370,7 +373,7 @@ pub(super) mod tests {
             walk(events).after(Event::Failed(Failure::new(kind, "x".into()))).retried().step
         };
         let linked = || vec![Event::Ordered(task(1)), finished()];
-        assert_eq!(failed(FailureKind::Offline, linked()), Step::Download);
+        assert_eq!(failed(FailureKind::Offline, linked()), Step::Poll, "the link may have changed");
         assert_eq!(failed(FailureKind::NoSpace, linked()), Step::Download);
         assert_eq!(failed(FailureKind::Offline, vec![Event::Ordered(task(1))]), Step::Poll);
         assert_eq!(failed(FailureKind::Service, vec![Event::Ordered(task(1))]), Step::Order);

@@ -5,6 +5,7 @@
 //! * [`order`], [`poller`], [`download`], [`convert`] — what a driver (`driver.rs`) does in each step.
 //! * [`adopt`] — which task of the account can be used, a pure choice.
 //! * [`ledger`] — what must survive a crash.
+//! * [`patience`] — how long all that bears with the service.
 //! * [`state`], [`failure`] — what others may know of a fetch.
 
 pub mod adopt;
@@ -16,6 +17,7 @@ pub mod failure;
 pub mod job;
 pub mod ledger;
 pub mod order;
+pub mod patience;
 pub mod poller;
 pub mod service;
 mod shared;

@@ -9,19 +9,15 @@ use crate::clms::{ClmsError, OrderOutcome, Task, TaskId, TaskOutcome};
 use super::adopt::{Wanted, choose, is_for, twins};
 use super::failure::{Failure, FailureKind};
 use super::job::{Event, Job};
+use super::patience::Patience;
 use super::service::Service;
 
-/// How long an order whose outcome is unknown is looked for before it counts as never made: the service itself
-/// waits up to 10 s for its packer, and stores the task only then (CLMS-API 3.1).
-const RECONCILE: Duration = Duration::from_secs(20);
-/// The same when the service did answer, though nothing useful: then the task is stored.
-const RECONCILE_ANSWERED: Duration = Duration::from_secs(3);
 /// Orders that may be sent for one step when the service answers nothing useful.
-const ORDER_ATTEMPTS: u32 = 2;
-/// First pause between searches; doubles each time.
-const PAUSE: Duration = Duration::from_millis(400);
+const ORDER_ATTEMPTS: u32 = 3;
 /// Unusable answers to searches in a row (a web page, broken JSON) after which there is no order: a slip of a proxy passes.
 const NONSENSE: u32 = 4;
+/// The same for refusals of tokens that the service has just given.
+const REFUSALS: u32 = 5;
 
 /// Performs [`Step::Order`](super::job::Step::Order). The caller sees to it that only one runs at a time per account.
 ///
@@ -30,10 +26,11 @@ pub async fn order(
     service: &dyn Service,
     job: &Job,
     link_trust: Duration,
+    patience: Patience,
     save: impl Fn(&Job) -> Result<(), Failure> + Send + Sync,
 ) -> Event {
     let mut job = job.clone();
-    match try_order(service, &mut job, link_trust, save).await {
+    match try_order(service, &mut job, link_trust, &patience, save).await {
         Ok(event) => event,
         Err(failure) => Event::Failed(failure),
     }
@@ -43,27 +40,31 @@ async fn try_order(
     service: &dyn Service,
     job: &mut Job,
     link_trust: Duration,
+    patience: &Patience,
     save: impl Fn(&Job) -> Result<(), Failure> + Send + Sync,
 ) -> Result<Event, Failure> {
     if job.replaces.is_some() && job.sent.is_none() {
         burn_finished(service, job).await?;
     }
     // an order of the last run may still be on its way into the service's books
-    let patience = job.sent.map_or(Duration::ZERO, |sent| {
-        RECONCILE.saturating_sub(Duration::from_millis(super::now().saturating_sub(sent)))
-    });
-    if let Some(task) = look_for(service, job, link_trust, patience).await? {
+    let age = job.sent.map(|sent| Duration::from_millis(super::now().saturating_sub(sent)));
+    let wait = age.map_or(Duration::ZERO, |age| patience.reconcile.saturating_sub(age));
+    if let Some(task) = look_for(service, job, link_trust, patience, wait).await? {
         tracing::info!(path = job.path, %task, "adopting a task of this account");
         return Ok(Event::Ordered(task));
     }
-    let mut last = String::new();
+    let mut last = Failure::new(FailureKind::Service, String::new());
+    let shows_none = |reason: String| {
+        let message = format!("the order was sent, and the service shows no task: {reason}; try again later");
+        Failure::new(FailureKind::Service, message)
+    };
     for attempt in 1..=ORDER_ATTEMPTS {
         job.sent = Some(super::now());
         save(job)?;
         let outcome = service.order(&job.dataset, &job.file).await;
         tracing::info!(path = job.path, attempt, ?outcome, "order sent");
         // the answer may be worth nothing while the order stands: look before sending another
-        let patience = match outcome {
+        let wait = match outcome {
             Ok(OrderOutcome::Accepted(task)) => return Ok(Event::Ordered(task)),
             Ok(OrderOutcome::Refused { task, msg }) => {
                 let task = withdraw(service, job, task).await;
@@ -74,47 +75,56 @@ async fn try_order(
                 return duplicate(service, job, link_trust).await.map(Event::Ordered);
             }
             Ok(OrderOutcome::AcceptedWithoutId) => {
-                last = "it answers without a task id".to_owned();
-                RECONCILE_ANSWERED
+                last = shows_none("it answers without a task id".to_owned());
+                patience.reconcile_answered
             }
             Err(ClmsError::UnknownOutcome { reason, answered }) => {
-                last = reason;
-                if answered { RECONCILE_ANSWERED } else { RECONCILE }
+                last = shows_none(reason);
+                if answered { patience.reconcile_answered } else { patience.reconcile }
+            }
+            // nobody has looked at the order; whether a token is good again shows in the search
+            Err(error @ ClmsError::TokenRefused { .. }) => {
+                last = failure(&error);
+                Duration::ZERO
             }
             Err(error) => return Err(failure(&error)),
         };
-        if let Some(task) = look_for(service, job, link_trust, patience).await? {
+        if let Some(task) = look_for(service, job, link_trust, patience, wait).await? {
             return Ok(Event::Ordered(task));
         }
     }
-    let message =
-        format!("ordered {ORDER_ATTEMPTS} times, and the service shows no task: {last}; try again later");
-    Err(Failure::new(FailureKind::Service, message))
+    Err(last)
 }
 
-/// Searches the account's tasks for ours, at once and then again and again for as long as `patience`.
+/// Searches the account's tasks for ours, at once and then again and again for as long as `wait`.
 async fn look_for(
     service: &dyn Service,
     job: &Job,
     link_trust: Duration,
-    patience: Duration,
+    patience: &Patience,
+    wait: Duration,
 ) -> Result<Option<TaskId>, Failure> {
     let began = tokio::time::Instant::now();
-    let mut pause = PAUSE;
+    let mut pause = patience.search_pause;
     let mut nonsense = 0;
     loop {
         match service.tasks().await {
             Ok(tasks) => {
                 nonsense = 0;
                 let found = adoptable(&tasks, job, link_trust);
-                if found.is_some() || began.elapsed() >= patience {
+                if found.is_some() || began.elapsed() >= wait {
                     return Ok(found);
                 }
-                tokio::time::sleep(pause.min(patience.saturating_sub(began.elapsed()))).await;
+                tokio::time::sleep(pause.min(wait.saturating_sub(began.elapsed()))).await;
             }
             Err(error) => {
                 nonsense += 1;
-                if nonsense == NONSENSE || !matches!(error, ClmsError::BadAnswer { .. }) {
+                let borne = match error {
+                    ClmsError::BadAnswer { .. } => NONSENSE,
+                    ClmsError::TokenRefused { .. } => REFUSALS,
+                    _ => 0,
+                };
+                if nonsense >= borne {
                     return Err(failure(&error));
                 }
                 tokio::time::sleep(pause).await;
@@ -190,9 +200,10 @@ async fn duplicate(service: &dyn Service, job: &Job, link_trust: Duration) -> Re
 /// The failure that an error of the service means for a fetch.
 pub fn failure(error: &ClmsError) -> Failure {
     let kind = match error {
-        ClmsError::NoCredentials | ClmsError::CredentialsRefused { .. } | ClmsError::KeyFile { .. } => {
-            FailureKind::Credentials
-        }
+        ClmsError::NoCredentials
+        | ClmsError::CredentialsRefused { .. }
+        | ClmsError::TokenRefused { .. }
+        | ClmsError::KeyFile { .. } => FailureKind::Credentials,
         ClmsError::Unreachable { .. } | ClmsError::RateLimited { .. } => FailureKind::Offline,
         _ => FailureKind::Service,
     };

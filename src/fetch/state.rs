@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 use super::job::{Job, Remote, Step};
+use super::patience::Patience;
 
 /// State of a product (DESIGN section 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -96,18 +97,18 @@ impl Progress {
     }
 
     /// The picture at the beginning of the job's present step.
-    pub fn of(job: &Job) -> Self {
+    pub fn of(job: &Job, patience: &Patience) -> Self {
         let mut progress = Self::bare(state_of(job));
         progress.task = job.task.as_ref().map(ToString::to_string);
         if let Step::Failed(failure) = &job.step {
-            progress.fail(failure);
+            progress.fail(failure, patience);
         }
         progress
     }
 
-    fn fail(&mut self, failure: &Failure) {
+    fn fail(&mut self, failure: &Failure, patience: &Patience) {
         self.error = Some(failure.message.clone());
-        self.retry_at = Some(failure.retry_at());
+        self.retry_at = Some(patience.retry_at(failure));
         self.since = failure.at;
     }
 

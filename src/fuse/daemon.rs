@@ -13,13 +13,14 @@ use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, CatalogError, Dataset, Product};
-use crate::clms::{Client, ClientOptions, ClmsError, Credentials, ServiceKey};
+use crate::clms::{ApiAddress, Client, ClientOptions, ClmsError, Credentials, ServiceKey};
 use crate::config::{Resolved, Settings};
 use crate::control::registry::{self, Registration};
 use crate::control::{Mounted, metrics, server, status};
 use crate::fetch::convert::ConvertLimits;
 use crate::fetch::engine::{Change, Engine, EngineOptions};
 use crate::fetch::ledger::{Ledger, LedgerError};
+use crate::fetch::patience::Patience;
 use crate::fetch::poller::Pace;
 use crate::fetch::service::ChildConverter;
 use crate::store::StoreError;
@@ -231,6 +232,7 @@ pub fn client(settings: &Settings) -> Result<Client, ClmsError> {
     let mut options = ClientOptions::new(settings.api_url.clone());
     options.download_hosts = settings.download_hosts.patterns().to_vec();
     options.timeouts.stall = settings.download_stall.duration();
+    let mut options = options.hurried(hurry(settings));
     if let Some(path) = &settings.credentials {
         // an unusable key does not keep the catalogue from being mounted; opens of cold files say what is wrong
         if let Err(error) = ServiceKey::load(path) {
@@ -241,11 +243,20 @@ pub fn client(settings: &Settings) -> Result<Client, ClmsError> {
     Client::new(options)
 }
 
+/// How many times shorter than usual every pause and time limit towards the service is: `$CLMSFS_HURRY`, for tests. Only
+/// a service on this machine, which is a simulator, is ever hurried.
+fn hurry(settings: &Settings) -> u32 {
+    let is_here = ApiAddress::new(settings.api_url.clone()).is_ok_and(|api| api.is_loopback());
+    let asked = std::env::var("CLMSFS_HURRY").ok().filter(|_| is_here);
+    asked.and_then(|times| times.parse().ok()).unwrap_or(1)
+}
+
 fn engine_options(settings: &Settings) -> EngineOptions {
     EngineOptions {
         orders_per_hour: settings.orders_per_hour,
         link_trust: settings.link_trust.duration(),
         pace: Pace { min: settings.poll_min.duration(), max: settings.poll_max.duration() },
+        patience: Patience::default().hurried(hurry(settings)),
         max_package: settings.max_package_size.map(|size| size.bytes()),
         convert: ConvertLimits {
             memory: settings.ingest_memory.bytes(),

@@ -82,6 +82,8 @@ struct Token {
 pub(crate) struct Accounts {
     keys: HashMap<String, IssuedKey>,
     tokens: HashMap<String, Token>,
+    /// Every token that was ever given, for those who look for them where they must not be.
+    given: Vec<String>,
 }
 
 impl Accounts {
@@ -108,6 +110,7 @@ impl Accounts {
             Token { user_id: key.user_id.clone(), ip_range: key.ip_range.clone(), expires: now + lifetime };
         self.tokens.retain(|_, token| token.expires > now);
         self.tokens.insert(text.clone(), token);
+        self.given.push(text.clone());
         Some(text)
     }
 
@@ -123,6 +126,11 @@ impl Accounts {
             Some(token) if !in_range(token.ip_range.as_deref(), address) => Caller::Anonymous,
             Some(token) => Caller::User(token.user_id.clone()),
         }
+    }
+
+    /// Every token that was ever given.
+    pub(crate) fn given(&self) -> &[String] {
+        &self.given
     }
 
     /// Forgets every token: their owners are anonymous now.

@@ -1,6 +1,7 @@
 //! Rules of misbehaviour and how often they have struck.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use globset::GlobMatcher;
 use serde::Deserialize;
@@ -23,7 +24,7 @@ pub struct Fault {
 }
 
 /// What a rule does.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// To a task and its file, decided once when it is ordered.
     Order(OrderEffect),
@@ -46,6 +47,10 @@ pub enum OrderEffect {
     WrongFileSize,
     /// The link answers 404 from the beginning.
     ExpiredLink,
+    /// The checksum of the file's first member is wrong in the zip's directory.
+    WrongCrc,
+    /// The order makes a second task like the first, which nobody is told of.
+    Doubled,
 }
 
 /// How a task ends.
@@ -72,7 +77,7 @@ pub enum Outcome {
 }
 
 /// What happens to one HTTP request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HttpEffect {
     /// A status with a short body.
     Status {
@@ -80,7 +85,15 @@ pub enum HttpEffect {
         code: u16,
         /// Seconds for `Retry-After`.
         retry_after: Option<u64>,
+        /// The body in place of a web page.
+        body: Option<String>,
     },
+    /// The answer begins so much later.
+    Delay(Duration),
+    /// The body comes with so many bytes in a second.
+    Rate(u64),
+    /// Half of the body comes, then nothing any more.
+    Stall,
     /// 200 with half a JSON text.
     MalformedJson,
     /// 200 with a web page.
@@ -104,8 +117,8 @@ impl Faults {
     pub(crate) fn of_order(&self, products: &[String]) -> Vec<OrderEffect> {
         self.0
             .iter()
-            .filter_map(|(rule, seen)| match rule.effect {
-                Effect::Order(effect) if concerns(rule, products) && strikes(rule, seen) => Some(effect),
+            .filter_map(|(rule, seen)| match &rule.effect {
+                Effect::Order(effect) if concerns(rule, products) && strikes(rule, seen) => Some(*effect),
                 _ => None,
             })
             .collect()
@@ -113,11 +126,11 @@ impl Faults {
 
     /// What strikes one request; the first rule that strikes wins, and later ones do not count it.
     pub(crate) fn of_request(&self, endpoint: Endpoint, products: &[String]) -> Option<HttpEffect> {
-        self.0.iter().find_map(|(rule, seen)| match rule.effect {
+        self.0.iter().find_map(|(rule, seen)| match &rule.effect {
             Effect::Http(effect)
                 if rule.endpoint == endpoint && concerns(rule, products) && strikes(rule, seen) =>
             {
-                Some(effect)
+                Some(effect.clone())
             }
             _ => None,
         })

@@ -8,6 +8,7 @@
 //! * What it offers is a [`World`]: the sample world, a synthetic one of any size, a folder of zips, or JSON.
 //! * `/_simulator/` on the same port lets tests in other processes look and steer (none of it is counted):
 //!   `GET requests` (counters by endpoint, orders and downloads per product, the last 1000 requests),
+//!   `GET tokens` (every token that was ever given, to look for them where they must not be),
 //!   `POST reset-log`, `PUT scenario` (TOML; replaces at once, tasks keep the delays they were ordered with),
 //!   `POST revoke-tokens`.
 //!

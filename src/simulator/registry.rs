@@ -95,11 +95,17 @@ impl Registry {
             .filter_map(move |(id, entry)| Some((id, entry, entry.task.at(now)?)))
     }
 
-    /// `@datarequest_search`: the user's tasks by id, of one status or of all.
-    pub(crate) fn search(&self, user_id: &str, status: Option<&str>, now: Timestamp) -> Map<String, Value> {
+    /// `@datarequest_search`: the user's tasks by id, of one status or of all, as `write` puts them.
+    pub(crate) fn search(
+        &self,
+        user_id: &str,
+        status: Option<&str>,
+        now: Timestamp,
+        write: impl Fn(&Task, &View) -> Value,
+    ) -> Map<String, Value> {
         self.of_user(user_id, now)
             .filter(|(_, _, view)| status.is_none_or(|status| view.status.word() == status))
-            .map(|(id, entry, view)| (id.clone(), entry.task.json(&view)))
+            .map(|(id, entry, view)| (id.clone(), write(&entry.task, &view)))
             .collect()
     }
 

@@ -10,6 +10,8 @@
 //! token_lifetime = "1h"      # of an access token
 //! delete = "answers"         # or "hangs": @datarequest_delete never answers and cancels nothing
 //! reject_key = false         # true: every token request is refused, "No associated key found"
+//! clock = "-10m"             # how far the service's clock is ahead of ours, or behind (default 0s)
+//! link_host = "elsewhere:80" # host of every DownloadURL (default: the simulator's own)
 //! generate = { datasets = 10000, products = 100 }   # a synthetic catalogue instead of the sample one
 //!
 //! [[fault]]                  # rules; each has a matcher and exactly one effect
@@ -38,10 +40,15 @@
 //! | `corrupt = true` | per order | 64 bytes in the middle of the file are inverted |
 //! | `not_a_zip = true` | per order | the link answers 200 with a web page |
 //! | `wrong_file_size = true` | per order | `FileSize` does not say the file's length |
+//! | `wrong_crc = true` | per order | the checksum of the file's first member is wrong in the zip's directory |
 //! | `expired_link = true` | per order | the link answers 404 from the beginning |
-//! | `status = 500` | per request | that status with a short body, and `Retry-After` if `retry_after` is given |
+//! | `doubled = true` | per order | the order makes two tasks that are the same, and names one |
+//! | `status = 500` | per request | that status with a short page, or with the text of `body`; `Retry-After` if `retry_after` is given |
 //! | `malformed_json = true`, `html = true` | per request | 200 with half a JSON text, or a web page |
 //! | `hang = true` | per request | no answer at all |
+//! | `delay = "2s"` | per request | the answer begins so much later |
+//! | `rate = 1` | per request | so many bytes of the body come in a second |
+//! | `stall = true` | per request | half of the body comes, then nothing any more |
 //! | `reset = true` | per request | the connection is reset; a download only after half of its bytes |
 //!
 //! A rule with an HTTP effect and only a `file` is about downloads; with `file` and `endpoint` it is about the
@@ -51,6 +58,7 @@
 use std::time::Duration;
 
 use globset::{Glob, GlobMatcher};
+use jiff::SignedDuration;
 use serde::Deserialize;
 
 use super::fault::{Effect, Fault, HttpEffect, OrderEffect, Outcome};
@@ -101,6 +109,10 @@ pub struct Scenario {
     pub delete: DeleteBehaviour,
     /// Refuse every service key.
     pub reject_key: bool,
+    /// How far the service's clock is ahead of ours.
+    pub clock: SignedDuration,
+    /// Host, and perhaps port, of the links, where it is not the simulator's own.
+    pub link_host: Option<String>,
     /// Serve a synthetic catalogue of this size instead of the sample one.
     pub generate: Option<Generate>,
     /// The rules of misbehaviour, in order.
@@ -119,6 +131,8 @@ impl Default for Scenario {
             token_lifetime: Duration::from_secs(3600),
             delete: DeleteBehaviour::Answers,
             reject_key: false,
+            clock: SignedDuration::ZERO,
+            link_host: None,
             generate: None,
             faults: Vec::new(),
         }
@@ -176,6 +190,8 @@ impl Scenario {
             token_lifetime: duration("token_lifetime", file.token_lifetime, default.token_lifetime)?,
             delete: file.delete.unwrap_or(default.delete),
             reject_key: file.reject_key.unwrap_or(default.reject_key),
+            clock: clock(file.clock)?,
+            link_host: file.link_host,
             generate: file.generate,
             faults,
         })
@@ -191,6 +207,18 @@ fn duration(key: &'static str, text: Option<String>, default: Duration) -> Resul
     }
 }
 
+/// A duration with a sign.
+fn clock(text: Option<String>) -> Result<SignedDuration, ScenarioError> {
+    let Some(text) = text else { return Ok(SignedDuration::ZERO) };
+    let (behind, size) = match text.strip_prefix('-') {
+        Some(size) => (true, size),
+        None => (false, text.strip_prefix('+').unwrap_or(&text)),
+    };
+    let size = duration("clock", Some(size.to_owned()), Duration::ZERO)?;
+    let size = SignedDuration::try_from(size).unwrap_or(SignedDuration::MAX);
+    Ok(if behind { -size } else { size })
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -203,6 +231,8 @@ struct File {
     token_lifetime: Option<String>,
     delete: Option<DeleteBehaviour>,
     reject_key: Option<bool>,
+    clock: Option<String>,
+    link_host: Option<String>,
     generate: Option<Generate>,
     #[serde(default)]
     fault: Vec<Rule>,
@@ -251,6 +281,12 @@ struct Rule {
     not_a_zip: Option<bool>,
     wrong_file_size: Option<bool>,
     expired_link: Option<bool>,
+    wrong_crc: Option<bool>,
+    doubled: Option<bool>,
+    body: Option<String>,
+    delay: Option<String>,
+    rate: Option<u64>,
+    stall: Option<bool>,
 }
 
 impl Rule {
@@ -277,6 +313,11 @@ impl Rule {
         if self.retry_after.is_some() && self.status.is_none() {
             return Err("`retry_after` needs a `status`".to_owned());
         }
+        if self.body.is_some() && self.status.is_none() {
+            return Err("`body` needs a `status`".to_owned());
+        }
+        let delay = self.delay.as_deref().map(humantime::parse_duration).transpose();
+        let delay = delay.map_err(|error| format!("`delay` is not a duration: {error}"))?;
         if let Some(status) = self.status
             && !(200..600).contains(&status)
         {
@@ -294,7 +335,15 @@ impl Rule {
             flag(self.not_a_zip, Effect::Order(OrderEffect::NotAZip)),
             flag(self.wrong_file_size, Effect::Order(OrderEffect::WrongFileSize)),
             flag(self.expired_link, Effect::Order(OrderEffect::ExpiredLink)),
-            self.status.map(|code| Effect::Http(HttpEffect::Status { code, retry_after: self.retry_after })),
+            flag(self.wrong_crc, Effect::Order(OrderEffect::WrongCrc)),
+            flag(self.doubled, Effect::Order(OrderEffect::Doubled)),
+            self.status.map(|code| {
+                let (retry_after, body) = (self.retry_after, self.body.clone());
+                Effect::Http(HttpEffect::Status { code, retry_after, body })
+            }),
+            delay.map(|delay| Effect::Http(HttpEffect::Delay(delay))),
+            self.rate.map(|rate| Effect::Http(HttpEffect::Rate(rate.max(1)))),
+            flag(self.stall, Effect::Http(HttpEffect::Stall)),
             flag(self.malformed_json, Effect::Http(HttpEffect::MalformedJson)),
             flag(self.html, Effect::Http(HttpEffect::Html)),
             flag(self.hang, Effect::Http(HttpEffect::Hang)),
@@ -334,6 +383,7 @@ mod tests {
         let scenario = Scenario::from_toml(&text).unwrap();
         assert_eq!(scenario.running, Duration::from_secs(3));
         assert_eq!(scenario.generate, Some(Generate { datasets: 10_000, products: 100 }));
+        assert_eq!(scenario.clock, SignedDuration::from_mins(-10));
         assert_eq!(scenario.faults.len(), 2);
     }
 
@@ -346,6 +396,9 @@ mod tests {
             ("[[fault]]\nendpoint = \"token\"\ncorrupt = true", "order"),
             ("[[fault]]\nfile = \"x\"\ntruncated = 1.5", "truncated"),
             ("[[fault]]\nfile = \"x\"\nhang = true\nretry_after = 1", "status"),
+            ("[[fault]]\nfile = \"x\"\nhang = true\nbody = \"\"", "status"),
+            ("[[fault]]\nfile = \"x\"\ndelay = \"soon\"", "delay"),
+            ("clock = \"late\"", "clock"),
             ("queued = \"soon\"", "queued"),
             ("quequed = \"1s\"", "quequed"),
         ] {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::fault::Outcome;
@@ -162,19 +162,19 @@ impl Task {
         })
     }
 
-    /// The task as `@datarequest_status_get` writes it.
-    pub(crate) fn json(&self, view: &View) -> Value {
+    /// The task as `@datarequest_status_get` writes it, by a clock that is so far ahead.
+    pub(crate) fn json(&self, view: &View, clock: SignedDuration) -> Value {
         let mut object = Map::new();
         let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);
         put("Datasets", json!(self.datasets));
-        put("RegistrationDateTime", json!(iso(self.registered)));
+        put("RegistrationDateTime", json!(iso(self.registered + clock)));
         put("Status", json!(view.status.word()));
         put("UserID", json!(self.user_id));
         if view.fme_known {
             put("FMETaskId", json!(self.fme_id));
         }
         if let Some(finalized) = view.finalized {
-            put("FinalizationDateTime", json!(iso(finalized)));
+            put("FinalizationDateTime", json!(iso(finalized + clock)));
         }
         if let Some(message) = view.message {
             put("Message", json!(message));
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(at(4900).file_size, None);
         let end = at(5000);
         assert_eq!(end.file_size, Some(1747));
-        let json = task.json(&end);
+        let json = task.json(&end, SignedDuration::ZERO);
         assert_eq!(json["FinalizationDateTime"], "2026-11-22T09:05:22.197615+00:00");
         assert_eq!(json["Message"], "Download process finished successfully");
     }
@@ -284,7 +284,7 @@ mod tests {
     fn queued_with_url_has_the_link() {
         let task = task(Outcome::QueuedWithUrl);
         let view = task.at(task.registered + Duration::from_secs(9)).unwrap();
-        let json = task.json(&view);
+        let json = task.json(&view, SignedDuration::ZERO);
         assert_eq!(json["Status"], "Queued");
         assert!(json["DownloadURL"].is_string() && json["FinalizationDateTime"].is_string());
     }

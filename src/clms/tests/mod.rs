@@ -120,6 +120,7 @@ fn quick(api: Url, key: Option<ServiceKey>) -> ClientOptions {
         base: Duration::from_millis(1),
         cap: Duration::from_millis(4),
         patience: Duration::from_secs(2),
+        ..RetryPolicy::default()
     };
     options.timeouts = Timeouts {
         connect: Duration::from_secs(2),

@@ -142,7 +142,7 @@ async fn a_new_token_that_is_refused_too_ends_in_silence() {
     let client = server.client_with_key();
     for _ in 0..10 {
         let error = client.tasks().await.unwrap_err();
-        assert!(matches!(error, ClmsError::CredentialsRefused { .. }), "{error}");
+        assert!(matches!(error, ClmsError::TokenRefused { .. }), "{error}");
         assert!(error.to_string().contains("IP addresses"), "{error}");
     }
     assert_eq!(server.count("@@oauth2-token"), 2, "no token storm");

@@ -30,6 +30,10 @@ pub(crate) fn answer(server: &Server, call: &Call) -> Response {
             let revoked = server.accounts().revoke_tokens();
             reply::service(200, &json!({ "revoked": revoked }))
         }
-        _ => reply::error(404, "known here: GET requests, POST reset-log, PUT scenario, POST revoke-tokens"),
+        (&Method::GET, "_simulator/tokens") => reply::service(200, &json!(server.accounts().given())),
+        _ => reply::error(
+            404,
+            "known here: GET requests, GET tokens, POST reset-log, PUT scenario, POST revoke-tokens",
+        ),
     }
 }

@@ -3,7 +3,8 @@
 use std::{
     io::{self, SeekFrom},
     ops::Range,
-    path::PathBuf,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -21,7 +22,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Behaviour, Peer, Server, reply, request::Call};
+use super::{
+    Behaviour, Peer, Server,
+    manner::{Manner, SecondHalf},
+    reply,
+    request::Call,
+};
 use crate::simulator::{fault::OrderEffect, registry::Entry};
 
 /// Bytes in the middle of a corrupt file that are inverted.
@@ -32,12 +38,13 @@ const PIECE: u64 = 64 << 10;
 struct Served {
     path: PathBuf,
     length: u64,
-    corrupt: Option<Range<u64>>,
+    /// Bytes that are inverted.
+    corrupt: Vec<Range<u64>>,
     tag: String,
 }
 
-/// Answers GET and HEAD; `cut` resets the connection after half of the body.
-pub(crate) fn answer(server: &Arc<Server>, behaviour: &Behaviour, call: &Call, cut: bool) -> Response {
+/// Answers GET and HEAD.
+pub(crate) fn answer(server: &Arc<Server>, behaviour: &Behaviour, call: &Call, manner: &Manner) -> Response {
     // The real host takes these for robots; it looks like a failure of authentication and is none.
     let robot = call.header("user-agent").is_some_and(|agent| {
         let agent = agent.to_ascii_lowercase();
@@ -62,7 +69,7 @@ pub(crate) fn answer(server: &Arc<Server>, behaviour: &Behaviour, call: &Call, c
         Some(None) => reply::html(200, "Sign in"),
         Some(Some(served)) => {
             let wanted = if behaviour.scenario.range { range(call, &served) } else { Wanted::Whole };
-            send(server, behaviour, call, served, wanted, cut)
+            send(server, behaviour, call, served, wanted, manner)
         }
     }
 }
@@ -81,19 +88,29 @@ fn served(entry: &Entry, fme_id: u32, lifetime: Duration) -> Option<Option<Serve
     }
     let outer = entry.outer.as_ref()?;
     let mut length = outer.bytes;
-    let mut corrupt = None;
+    let mut corrupt = Vec::new();
     for effect in &entry.effects {
         match effect {
             OrderEffect::Truncated(part) => length = (outer.bytes as f64 * part) as u64,
             OrderEffect::Corrupt => {
                 let middle = outer.bytes / 2;
-                corrupt = Some(middle..middle.saturating_add(CORRUPT));
+                corrupt.push(middle..middle.saturating_add(CORRUPT));
             }
+            OrderEffect::WrongCrc => corrupt.extend(checksum_in_directory(&outer.path, outer.bytes)),
             _ => {}
         }
     }
     let tag = format!("\"{fme_id}-{:x}\"", outer.bytes);
     Some(Some(Served { path: outer.path.clone(), length, corrupt, tag }))
+}
+
+/// Where the zip's directory has the checksum of the first member. The zips made here end without a comment.
+fn checksum_in_directory(path: &Path, length: u64) -> Option<Range<u64>> {
+    let mut offset = [0; 4];
+    // 22 bytes of end record, in which the directory's place has number 16 to 19
+    std::fs::File::open(path).ok()?.read_exact_at(&mut offset, length.checked_sub(6)?).ok()?;
+    let checksum = u64::from(u32::from_le_bytes(offset)) + 16;
+    Some(checksum..checksum + 4)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +147,7 @@ fn send(
     call: &Call,
     served: Served,
     wanted: Wanted,
-    cut: bool,
+    manner: &Manner,
 ) -> Response {
     let length = served.length;
     let (status, part) = match wanted {
@@ -159,12 +176,13 @@ fn send(
     if call.method == Method::GET {
         *response.body_mut() = Body::from_stream(pieces(Sending {
             server: Arc::clone(server),
-            cut_at: cut.then(|| part.start + (part.end - part.start) / 2),
+            half: part.start + (part.end - part.start) / 2,
+            second_half: manner.second_half,
             served,
             at: part.start,
             end: part.end,
             file: None,
-            rate: behaviour.scenario.download_rate,
+            rate: manner.rate.or(behaviour.scenario.download_rate),
             due: Instant::now(),
             peer: call.peer.clone(),
         }));
@@ -184,7 +202,8 @@ struct Sending {
     served: Served,
     at: u64,
     end: u64,
-    cut_at: Option<u64>,
+    half: u64,
+    second_half: SecondHalf,
     file: Option<File>,
     rate: Option<u64>,
     /// When the next piece may leave.
@@ -194,9 +213,18 @@ struct Sending {
 
 fn pieces(sending: Sending) -> impl stream::Stream<Item = io::Result<Bytes>> + Send {
     stream::try_unfold(sending, |mut sending| async move {
-        if sending.cut_at.is_some_and(|cut_at| sending.at >= cut_at) {
-            sending.peer.reset();
-            return Err(io::ErrorKind::ConnectionReset.into());
+        if sending.at >= sending.half {
+            match sending.second_half {
+                SecondHalf::Comes => {}
+                SecondHalf::Reset => {
+                    sending.peer.reset();
+                    return Err(io::ErrorKind::ConnectionReset.into());
+                }
+                SecondHalf::Stalls => {
+                    sending.server.closing.cancelled().await;
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
+            }
         }
         if sending.at >= sending.end {
             return Ok(None);
@@ -210,7 +238,7 @@ impl Sending {
     async fn next_piece(&mut self) -> io::Result<Bytes> {
         // A slow host sends small pieces often, not large ones seldom.
         let size = self.rate.map_or(PIECE, |rate| (rate / 10).clamp(1, PIECE));
-        let stop = self.cut_at.unwrap_or(self.end).min(self.end);
+        let stop = if self.second_half == SecondHalf::Comes { self.end } else { self.half };
         let count = size.min(stop - self.at);
         tokio::select! {
             () = tokio::time::sleep_until(self.due) => {}
@@ -229,7 +257,7 @@ impl Sending {
         };
         let mut piece = vec![0; count as usize];
         file.read_exact(&mut piece).await?;
-        if let Some(corrupt) = &self.served.corrupt {
+        for corrupt in &self.served.corrupt {
             for (offset, byte) in piece.iter_mut().enumerate() {
                 if corrupt.contains(&(self.at + offset as u64)) {
                     *byte = !*byte;

@@ -5,6 +5,7 @@ mod control;
 mod download;
 mod listener;
 mod log;
+mod manner;
 mod reply;
 mod request;
 mod route;
@@ -34,6 +35,7 @@ use super::{
     world::World,
 };
 pub(crate) use listener::{Listener, Peer};
+use manner::Manner;
 use request::Call;
 use route::Prefix;
 
@@ -159,12 +161,18 @@ async fn answer(
     let behaviour = server.behaviour();
     let products = tasks::products_of(&server, &behaviour, &call, endpoint);
     let mut response = match behaviour.faults.of_request(endpoint, &products) {
-        Some(HttpEffect::Reset) if endpoint == Endpoint::Download => {
-            download::answer(&server, &behaviour, &call, true)
-        }
-        Some(effect) => struck(&server, &call, effect).await,
-        None => dispatch(&server, &behaviour, &call, endpoint).await,
+        None => dispatch(&server, &behaviour, &call, endpoint, &Manner::default()).await,
+        Some(effect) => match Manner::of(&effect, endpoint) {
+            Some(manner) => {
+                manner.begin(&server).await;
+                let response = dispatch(&server, &behaviour, &call, endpoint, &manner).await;
+                // the file host sends its bodies in that manner itself
+                if endpoint == Endpoint::Download { response } else { manner.slow(&server, response).await }
+            }
+            None => struck(&server, &call, effect).await,
+        },
     };
+    put_date(&behaviour, &mut response);
     if call.method == Method::HEAD && endpoint != Endpoint::Download {
         *response.body_mut() = axum::body::Body::empty();
     }
@@ -174,9 +182,12 @@ async fn answer(
 
 async fn struck(server: &Server, call: &Call, effect: HttpEffect) -> Response {
     match effect {
-        HttpEffect::Status { code, retry_after } => {
+        HttpEffect::Status { code, retry_after, body } => {
             let text = StatusCode::from_u16(code).ok().and_then(|status| status.canonical_reason());
-            let mut response = reply::html(code, text.unwrap_or("Simulated fault"));
+            let mut response = match body {
+                Some(body) => reply::json_text(code, body),
+                None => reply::html(code, text.unwrap_or("Simulated fault")),
+            };
             if let Some(seconds) = retry_after {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
@@ -189,12 +200,33 @@ async fn struck(server: &Server, call: &Call, effect: HttpEffect) -> Response {
             call.peer.reset();
             reply::empty(200)
         }
+        HttpEffect::Delay(_) | HttpEffect::Rate(_) | HttpEffect::Stall => {
+            unreachable!("these are manners of a right answer")
+        }
     }
 }
 
-async fn dispatch(server: &Arc<Server>, behaviour: &Behaviour, call: &Call, endpoint: Endpoint) -> Response {
+/// The service's own clock, where it is not ours.
+fn put_date(behaviour: &Behaviour, response: &mut Response) {
+    if behaviour.scenario.clock.is_zero() {
+        return;
+    }
+    let now = Timestamp::now() + behaviour.scenario.clock;
+    let text = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = HeaderValue::from_str(&text) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+}
+
+async fn dispatch(
+    server: &Arc<Server>,
+    behaviour: &Behaviour,
+    call: &Call,
+    endpoint: Endpoint,
+    manner: &Manner,
+) -> Response {
     if endpoint == Endpoint::Download {
-        return download::answer(server, behaviour, call, false);
+        return download::answer(server, behaviour, call, manner);
     }
     let caller = server.accounts().caller(call.header("authorization"), call.peer.address, Instant::now());
     if caller == Caller::Expired {
@@ -218,8 +250,8 @@ async fn dispatch(server: &Arc<Server>, behaviour: &Behaviour, call: &Call, endp
         (&Method::GET, "@search", _) => catalogue::search(behaviour, call),
         (&Method::GET, "@get_catalogapi_dates", _) => catalogue::dates(call),
         (&Method::POST, "@datarequest_post", Some(user)) => tasks::post(server, behaviour, call, user),
-        (&Method::GET, "@datarequest_status_get", Some(_)) => tasks::status(server, call),
-        (&Method::GET, "@datarequest_search", Some(user)) => tasks::search(server, call, user),
+        (&Method::GET, "@datarequest_status_get", Some(_)) => tasks::status(server, behaviour, call),
+        (&Method::GET, "@datarequest_search", Some(user)) => tasks::search(server, behaviour, call, user),
         (&Method::DELETE, "@datarequest_delete", Some(_)) if hangs => server.hang().await,
         (&Method::DELETE, "@datarequest_delete", Some(user)) => tasks::delete(server, call, user),
         (&Method::GET, "@format_conversion_table", Some(_)) => catalogue::formats(),

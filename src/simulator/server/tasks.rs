@@ -16,7 +16,7 @@ use crate::simulator::{
     package::{Part, Recipe, Theme},
     registry::Entry,
     scenario::Endpoint,
-    task::{File, Made, STATUS_WORDS, Task},
+    task::{File, Made, STATUS_WORDS, Task, View},
     world,
 };
 
@@ -57,6 +57,7 @@ fn refused(refusal: &Refusal) -> Response {
 }
 
 /// What goes to FME as one task.
+#[derive(Clone)]
 struct Job {
     datasets: Vec<Value>,
     products: Vec<String>,
@@ -79,23 +80,31 @@ pub(crate) fn post(server: &Arc<Server>, behaviour: &Behaviour, call: &Call, use
             _ => None,
         });
         let outcome = outcome.unwrap_or_default();
-        let fme_id = registry.next_fme_id();
-        let id = registry.add(Entry {
-            task: Task {
-                user_id: user.to_owned(),
-                datasets: job.datasets,
-                registered: now,
-                fme_id,
-                schedule: behaviour.scenario.schedule(),
-                outcome,
-                cancelled: None,
-                file: File::InTheMaking,
-                download_url: format!("{}/clmsdatadownload/results/{fme_id}.zip", call.origin()),
-            },
-            products: job.products,
-            effects: job.effects,
-            outer: None,
-        });
+        let twin = job.effects.contains(&OrderEffect::Doubled).then(|| job.clone());
+        let mut register = |job: &Job| {
+            let fme_id = registry.next_fme_id();
+            registry.add(Entry {
+                task: Task {
+                    user_id: user.to_owned(),
+                    datasets: job.datasets.clone(),
+                    registered: now,
+                    fme_id,
+                    schedule: behaviour.scenario.schedule(),
+                    outcome,
+                    cancelled: None,
+                    file: File::InTheMaking,
+                    download_url: format!("{}/clmsdatadownload/results/{fme_id}.zip", call.origin()),
+                },
+                products: job.products.clone(),
+                effects: job.effects.clone(),
+                outer: None,
+            })
+        };
+        if let Some(twin) = twin {
+            let id = register(&twin);
+            tokio::spawn(make(Arc::clone(server), id, twin.parts, behaviour.scenario.raster_size));
+        }
+        let id = register(&job);
         if outcome == Outcome::FmeRefuses {
             failed.push(json!({ "TaskID": id }));
             continue;
@@ -172,24 +181,37 @@ async fn make(server: Arc<Server>, id: String, parts: Vec<Part>, raster_size: u3
     }
 }
 
+/// A task as it is told: by the service's clock, with a link to its file host.
+fn told(behaviour: &Behaviour, task: &Task, view: &View) -> Value {
+    let mut json = task.json(view, behaviour.scenario.clock);
+    if let (Some(host), Some(Value::String(link))) =
+        (&behaviour.scenario.link_host, json.get_mut("DownloadURL"))
+        && let Some((_, path)) = link.trim_start_matches("http://").split_once('/')
+    {
+        *link = format!("http://{host}/{path}");
+    }
+    json
+}
+
 /// Any user may read any task.
-pub(crate) fn status(server: &Server, call: &Call) -> Response {
+pub(crate) fn status(server: &Server, behaviour: &Behaviour, call: &Call) -> Response {
     let Some(id) = call.parameter("TaskID").filter(|id| !id.is_empty()) else {
         return reply::error(400, "Error, TaskID not defined");
     };
     let registry = server.registry();
     match registry.get(id).and_then(|entry| Some((entry, entry.task.at(Timestamp::now())?))) {
-        Some((entry, view)) => reply::service(200, &entry.task.json(&view)),
+        Some((entry, view)) => reply::service(200, &told(behaviour, &entry.task, &view)),
         None => reply::error(404, "Error, the task does not exist"),
     }
 }
 
-pub(crate) fn search(server: &Server, call: &Call, user: &str) -> Response {
+pub(crate) fn search(server: &Server, behaviour: &Behaviour, call: &Call, user: &str) -> Response {
     let status = call.parameter("status").filter(|status| !status.is_empty());
     if status.is_some_and(|status| !STATUS_WORDS.contains(&status)) {
         return reply::error(400, "Error, status not recognized");
     }
-    reply::service(200, &Value::Object(server.registry().search(user, status, Timestamp::now())))
+    let write = |task: &Task, view: &View| told(behaviour, task, view);
+    reply::service(200, &Value::Object(server.registry().search(user, status, Timestamp::now(), write)))
 }
 
 /// The id in a DELETE body, as a text or as a number.

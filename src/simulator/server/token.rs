@@ -1,11 +1,12 @@
 //! The token endpoint.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use axum::{
     http::{HeaderValue, Method, header},
     response::Response,
 };
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Behaviour, Server, reply, request::Call};
@@ -24,7 +25,7 @@ pub(crate) fn answer(server: &Server, behaviour: &Behaviour, call: &Call) -> Res
         grant_type: query::last(&form, "grant_type"),
         assertion: query::last(&form, "assertion"),
         audience: &audience,
-        now: SystemTime::now(),
+        now: (Timestamp::now() + behaviour.scenario.clock).into(),
         reject_key: behaviour.scenario.reject_key,
     };
     let lifetime = behaviour.scenario.token_lifetime;

@@ -15,6 +15,7 @@ use crate::clms::{DatasetUid, FileId};
 use crate::fetch::convert::ConvertLimits;
 use crate::fetch::engine::{Change, Engine, EngineOptions, Target};
 use crate::fetch::ledger::Ledger;
+use crate::fetch::patience::Patience;
 use crate::fetch::poller::Pace;
 use crate::fetch::service::{Converter, OnProgress};
 use crate::ingest::{IngestError, IngestJob, IngestProgress};
@@ -112,6 +113,7 @@ impl House {
             orders_per_hour: 0,
             link_trust: Duration::from_secs(24 * 3600),
             pace: Pace { min: Duration::from_millis(500), max: Duration::from_secs(60) },
+            patience: Patience::default(),
             max_package: None,
             convert: ConvertLimits { memory: 1 << 26, threads: 1 },
         };
