@@ -13,6 +13,7 @@ mod crash_points;
 mod crash_resume;
 mod eagain;
 mod errors;
+mod faults;
 mod first_open;
 mod guard;
 mod harness;

@@ -3,6 +3,7 @@
 
 mod faults;
 mod life;
+mod manners;
 mod packages;
 mod replay;
 mod replay_grants;

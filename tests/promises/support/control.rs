@@ -13,25 +13,40 @@ use serde::Deserialize;
 /// The service cannot be reached or does not speak HTTP.
 #[track_caller]
 pub(crate) fn request(authority: &str, method: &str, path: &str, body: &str) -> (u16, Vec<u8>) {
-    let mut stream = TcpStream::connect(authority)
-        .unwrap_or_else(|error| panic!("{method} {path}: no simulator at {authority}: {error}"));
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    try_request(authority, method, path, body)
+        .unwrap_or_else(|error| panic!("{method} {path}: no simulator at {authority}: {error}"))
+}
+
+/// [`request`] to a service that may have ended.
+///
+/// # Errors
+/// It cannot be reached, or breaks off.
+///
+/// # Panics
+/// It does not speak HTTP.
+pub(crate) fn try_request(
+    authority: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> std::io::Result<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect(authority)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     // HTTP/1.0: the answer is neither chunked nor followed by another.
     write!(
         stream,
         "{method} {path} HTTP/1.0\r\nHost: {authority}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
-    )
-    .unwrap();
+    )?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
+    stream.read_to_end(&mut answer)?;
     let head = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer has a head");
     let status = String::from_utf8_lossy(&answer[..head])
         .split(' ')
         .nth(1)
         .and_then(|code| code.parse().ok())
         .expect("an answer has a status");
-    (status, answer.split_off(head + 4))
+    Ok((status, answer.split_off(head + 4)))
 }
 
 /// What the simulator was asked since its log was reset.
@@ -77,6 +92,11 @@ impl Requests {
     /// Bytes of packages that went over the wire.
     pub(crate) fn download_bytes(&self) -> u64 {
         self.download_bytes
+    }
+
+    /// Requests to an endpoint that have no answer yet.
+    pub(crate) fn unanswered(&self, endpoint: &str) -> usize {
+        self.requests.iter().filter(|line| line.endpoint == endpoint && line.status.is_none()).count()
     }
 
     /// Downloads that asked for the rest of a file and got it.

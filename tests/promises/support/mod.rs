@@ -11,6 +11,7 @@ pub(crate) mod proxy;
 pub(crate) mod python;
 pub(crate) mod random;
 pub(crate) mod raster;
+pub(crate) mod secrets;
 pub(crate) mod simulator;
 pub(crate) mod stage;
 pub(crate) mod vectors;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::process::{self, Finished, Reader, Service};
+use super::secrets::Secrets;
 use super::simulator::Simulator;
 use super::{wait, xattr};
 
@@ -24,6 +25,8 @@ pub(crate) struct MountBuilder {
     folder: PathBuf,
     credentials: PathBuf,
     api: String,
+    /// Whose tokens must be seen nowhere.
+    simulator: String,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     under: Vec<OsString>,
@@ -36,6 +39,7 @@ impl MountBuilder {
             folder: folder.to_owned(),
             credentials: simulator.key().to_owned(),
             api: simulator.api().to_owned(),
+            simulator: simulator.authority().to_owned(),
             arguments: Vec::new(),
             environment: Vec::new(),
             under: Vec::new(),
@@ -72,6 +76,11 @@ impl MountBuilder {
         self
     }
 
+    /// Every pause and time limit towards the service so many times shorter.
+    pub(crate) fn hurry(self, times: u32) -> Self {
+        self.env("CLMSFS_HURRY", times.to_string())
+    }
+
     /// Another way to the service.
     pub(crate) fn api(mut self, url: &str) -> Self {
         self.api = url.to_owned();
@@ -96,7 +105,7 @@ impl MountBuilder {
                 arguments.extend([name.into(), value]);
             }
         };
-        flag("--credentials", self.credentials.into());
+        flag("--credentials", self.credentials.clone().into());
         flag("--api-url", self.api.into());
         flag("--cache-dir", cache.clone().into());
         flag("--cache-size", "4GB".into());
@@ -110,6 +119,8 @@ impl MountBuilder {
         let pid = Arc::new(AtomicU32::new(0));
         let mut mount = Mount {
             service: start(&self.folder, &self.under, &arguments, &self.environment, &point),
+            credentials: self.credentials,
+            simulator: self.simulator,
             _watchdog: watch(Arc::clone(&pid), self.watchdog),
             watched: pid,
             folder: self.folder,
@@ -157,6 +168,8 @@ pub(crate) struct Mount {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     under: Vec<OsString>,
+    credentials: PathBuf,
+    simulator: String,
     point: PathBuf,
     cache: PathBuf,
 }
@@ -192,6 +205,11 @@ impl Mount {
     /// The log of all runs.
     pub(crate) fn log(&self) -> String {
         self.service.log()
+    }
+
+    /// What must be seen nowhere.
+    pub(crate) fn secrets(&self) -> Secrets {
+        Secrets::of(&self.credentials, &self.simulator)
     }
 
     /// The folder of a product, in whatever dataset it is. The catalogue may still be on its way.
@@ -340,6 +358,9 @@ impl Drop for Mount {
             return;
         }
         assert!(!self.log().contains("panicked at"), "the mount panicked:\n{}", self.log());
+        if let Some(secret) = self.secrets().found_in(&self.log()) {
+            panic!("the log holds a secret, {secret}");
+        }
         assert!(left.is_empty(), "processes {left:?} outlived their mount");
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         assert!(
