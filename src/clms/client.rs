@@ -232,9 +232,9 @@ impl Client {
             return if said_so { Ok(None) } else { Err(answer.refusal()) };
         }
         let body = success(&answer)?;
-        Task::read(&body, Some(self.api.url()))
+        Task::of_answer(&body, id, Some(self.api.url()))
             .map(Some)
-            .ok_or_else(|| bad_answer(&answer.url, "its task is no object".to_owned()))
+            .ok_or_else(|| bad_answer(&answer.url, format!("it holds no task ({})", answer.message())))
     }
 
     /// All tasks of the user, of all times and kinds, in no particular order.
@@ -246,7 +246,7 @@ impl Client {
         let answer = self.call(&self.get(url, true)).await?;
         let body = success(&answer)?;
         let (tasks, odd) = tasks_from_json(&body, Some(self.api.url()))
-            .ok_or_else(|| bad_answer(&answer.url, "its list of tasks is no object".to_owned()))?;
+            .ok_or_else(|| bad_answer(&answer.url, "it holds no list of tasks".to_owned()))?;
         if odd > 0 {
             tracing::warn!(odd, kept = tasks.len(), "the history holds entries that are no tasks; left out");
         }

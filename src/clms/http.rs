@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::clock::{self, ServiceClock};
 use super::coding::{Coding, gunzip};
 use super::error::ClmsError;
+use super::json;
 
 /// Longest piece of the service's words that goes into a message.
 const MAX_WORDS: usize = 300;
@@ -86,8 +87,11 @@ impl Transport {
             }
             body.extend_from_slice(&chunk);
         }
+        // Some proxies name a coding that they do not use.
+        let is_plain = matches!(body.trim_ascii_start().first(), None | Some(b'{' | b'[' | b'<'));
         match Coding::of(response.headers()) {
             Coding::Plain => Ok(body.into()),
+            _ if is_plain => Ok(body.into()),
             Coding::Gzip => match gunzip(&body, self.body_limit) {
                 Ok(body) => Ok(body.into()),
                 Err(what) => Err(bad_answer(&url, what)),
@@ -169,7 +173,7 @@ impl Answer {
     /// # Errors
     /// [`ClmsError::BadAnswer`] for HTML, broken or cut JSON.
     pub(super) fn json(&self) -> Result<Value, ClmsError> {
-        serde_json::from_slice(self.text()).map_err(|error| {
+        json::parse(self.text()).map_err(|error| {
             let what = if self.body.is_empty() {
                 "it is empty".to_owned()
             } else if is_html(&self.headers, self.text()) {
@@ -185,7 +189,7 @@ impl Answer {
 
     /// The service's words about a failure: `msg`, `message` or `error_description` (CLMS-API 1.3, 3).
     pub(super) fn message(&self) -> String {
-        let said = serde_json::from_slice::<Value>(self.text()).ok().and_then(|body| {
+        let said = json::parse(self.text()).ok().and_then(|body| {
             ["msg", "message", "error_description", "error"]
                 .iter()
                 .find_map(|key| body.get(*key)?.as_str().map(str::to_owned))

@@ -40,6 +40,11 @@ macro_rules! id {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// True for the same id in any case: the service's answers do not always repeat an id letter by letter.
+            pub fn is(&self, other: &Self) -> bool {
+                self.0.eq_ignore_ascii_case(&other.0)
+            }
         }
 
         impl fmt::Display for $name {

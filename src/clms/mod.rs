@@ -18,6 +18,7 @@ mod download;
 mod error;
 mod http;
 mod ids;
+mod json;
 mod key;
 mod order;
 mod retry;

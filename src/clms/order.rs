@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::ids::{DatasetUid, FileId, TaskId};
+use super::wire;
 
 /// Text of the 400 answer to a duplicate (rule 30 of CLMS-API 3.1); the rest of the sentence may change.
-const DUPLICATE_WORDS: &str = "the same thing at least twice";
+const DUPLICATE_WORDS: [&str; 2] = ["the same thing", "twice"];
 /// Text of the 500 answer when the packer refused every task (rule 31).
 const ALL_FAILED_WORDS: &str = "all requests failed";
 
@@ -38,14 +39,18 @@ pub(super) fn order_outcome(status: u16, body: &Value) -> Option<OrderOutcome> {
     match status {
         200..=299 => {
             let first = |key: &str| {
-                let entries = match body.get(key)? {
+                let entries = match wire::field(body.as_object()?, key)? {
                     Value::Array(entries) => entries.iter().collect(),
                     single => vec![single],
                 };
-                entries.into_iter().find_map(|entry| TaskId::from_json(entry.get("TaskID").unwrap_or(entry)))
+                let id = |entry: &Value| {
+                    let named = entry.as_object().and_then(|fields| wire::field(fields, "TaskID"));
+                    TaskId::from_json(named.unwrap_or(entry))
+                };
+                entries.into_iter().find_map(id)
             };
             // Without the key the answer is not the service's: the order's fate is open.
-            body.get("TaskIds")?;
+            wire::field(body.as_object()?, "TaskIds")?;
             Some(match (first("TaskIds"), first("ErrorTaskIds")) {
                 (Some(task), _) => OrderOutcome::Accepted(task),
                 (None, Some(task)) => {
@@ -54,7 +59,7 @@ pub(super) fn order_outcome(status: u16, body: &Value) -> Option<OrderOutcome> {
                 (None, None) => OrderOutcome::AcceptedWithoutId,
             })
         }
-        400 if msg.contains(DUPLICATE_WORDS) => Some(OrderOutcome::Duplicate),
+        400 if DUPLICATE_WORDS.iter().all(|words| msg.contains(words)) => Some(OrderOutcome::Duplicate),
         500 if msg.contains(ALL_FAILED_WORDS) => {
             Some(OrderOutcome::Refused { task: None, msg: msg.to_owned() })
         }
@@ -88,6 +93,7 @@ mod tests {
             (201, json!({"TaskIds": [{"TaskID": 7}]}), Some(OrderOutcome::Accepted(id("7")))),
             (201, json!({"TaskIds": ["8"], "ErrorTaskIds": null}), Some(OrderOutcome::Accepted(id("8")))),
             (201, json!({"TaskIds": {"TaskID": "6"}}), Some(OrderOutcome::Accepted(id("6")))),
+            (201, json!({"taskIds": [{"taskId": 5}]}), Some(OrderOutcome::Accepted(id("5")))),
             (201, json!({"TaskIds": [], "ErrorTaskIds": []}), Some(OrderOutcome::AcceptedWithoutId)),
             (
                 201,

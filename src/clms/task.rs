@@ -7,7 +7,7 @@ use url::Url;
 use super::ids::{DatasetUid, FileId, TaskId};
 use super::wire;
 
-/// `Status` of a task. Compared without regard to case: children of CDSE tasks say `QUEUED`.
+/// `Status` of a task. Only letters count, in any case: children of CDSE tasks say `QUEUED`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskStatus {
     /// Waits, or was refused by the packer and waits for good, or is done and nobody noted it ([`Task::outcome`]).
@@ -28,11 +28,12 @@ pub enum TaskStatus {
 
 impl TaskStatus {
     fn parse(text: &str) -> Self {
-        match text.trim().to_ascii_lowercase().as_str() {
+        let letters: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
+        match letters.to_ascii_lowercase().as_str() {
             "queued" => Self::Queued,
-            "in_progress" => Self::InProgress,
-            "finished_ok" => Self::FinishedOk,
-            "finished_nok" => Self::FinishedNok,
+            "inprogress" => Self::InProgress,
+            "finishedok" => Self::FinishedOk,
+            "finishednok" => Self::FinishedNok,
             "rejected" => Self::Rejected,
             "cancelled" | "canceled" => Self::Cancelled,
             _ => Self::Unknown(text.to_owned()),
@@ -112,24 +113,42 @@ impl Task {
     /// [`Task::from_json`]; links without a host are links at `base`.
     pub(super) fn read(value: &Value, base: Option<&Url>) -> Option<Self> {
         let fields = value.as_object()?;
-        let datasets = match fields.get("Datasets") {
+        let get = |name: &str| wire::field(fields, name);
+        let datasets = match get("Datasets") {
             Some(Value::Array(list)) => list.iter().filter_map(task_dataset).collect(),
             // Children of CDSE tasks hold the one dataset without a list around it.
             Some(single) => task_dataset(single).into_iter().collect(),
             None => Vec::new(),
         };
         Some(Self {
-            status: TaskStatus::parse(&wire::text(fields.get("Status")).unwrap_or_default()),
+            status: TaskStatus::parse(&wire::text(get("Status")).unwrap_or_default()),
             datasets,
-            download_urls: texts_inside(fields.get("DownloadURL"))
+            download_urls: texts_inside(get("DownloadURL"))
                 .filter_map(|text| link(text.trim(), base))
                 .collect(),
-            file_size: wire::whole_number(fields.get("FileSize")),
-            registered: wire::moment(fields.get("RegistrationDateTime")),
-            finalized: wire::moment(fields.get("FinalizationDateTime")),
-            message: wire::trimmed(fields.get("Message")),
-            fme_task_id: wire::whole_number(fields.get("FMETaskId")),
+            file_size: wire::whole_number(get("FileSize")),
+            registered: wire::moment(get("RegistrationDateTime")),
+            finalized: wire::moment(get("FinalizationDateTime")),
+            message: wire::trimmed(get("Message")),
+            fme_task_id: wire::whole_number(get("FMETaskId")),
         })
+    }
+
+    /// The task in an answer about one: the answer itself, or what it wraps (under the task's id, in a list of one).
+    /// `None` where nothing in it is of a task, as in a report of an error that comes with a status of success.
+    pub(super) fn of_answer(answer: &Value, id: &TaskId, base: Option<&Url>) -> Option<Self> {
+        let is_task = |value: &&Value| {
+            let has =
+                |name: &str| value.as_object().is_some_and(|fields| wire::field(fields, name).is_some());
+            let is_report = value.get("msg").is_some();
+            has("Datasets")
+                || has("DownloadURL")
+                || has("RegistrationDateTime")
+                || (has("Status") && !is_report)
+        };
+        let inner = ["task", "item", "data"].into_iter().find_map(|name| answer.get(name));
+        let inner = answer.get(id.as_str()).or(inner).or_else(|| answer.as_array()?.first());
+        Self::read(inner.into_iter().chain([answer]).find(is_task)?, base)
     }
 
     /// What to do about the task.
@@ -150,7 +169,7 @@ impl Task {
 
     /// True when the task is an order of exactly this one file.
     pub fn is_order_of(&self, dataset: &DatasetUid, file: &FileId) -> bool {
-        matches!(self.datasets.as_slice(), [only] if only.dataset.as_ref() == Some(dataset) && only.file.as_ref() == Some(file))
+        matches!(self.datasets.as_slice(), [only] if only.dataset.as_ref().is_some_and(|id| id.is(dataset)) && only.file.as_ref().is_some_and(|id| id.is(file)))
     }
 }
 
@@ -176,9 +195,9 @@ fn link(text: &str, base: Option<&Url>) -> Option<Url> {
 fn task_dataset(value: &Value) -> Option<TaskDataset> {
     let fields = value.as_object()?;
     Some(TaskDataset {
-        dataset: fields.get("DatasetID").and_then(DatasetUid::from_json),
-        file: fields.get("FileID").and_then(FileId::from_json),
-        title: wire::trimmed(fields.get("DatasetTitle")),
+        dataset: wire::field(fields, "DatasetID").and_then(DatasetUid::from_json),
+        file: wire::field(fields, "FileID").and_then(FileId::from_json),
+        title: wire::trimmed(wire::field(fields, "DatasetTitle")),
     })
 }
 
@@ -186,17 +205,22 @@ fn task_dataset(value: &Value) -> Option<TaskDataset> {
 /// are no tasks are left out and counted.
 pub(super) fn tasks_from_json(value: &Value, base: Option<&Url>) -> Option<(Vec<(TaskId, Task)>, usize)> {
     if let Some(list) = value.as_array() {
-        let named = |task: &Value| Some((TaskId::from_json(task.get("TaskID")?)?, Task::read(task, base)?));
+        let id = |task: &Value| TaskId::from_json(wire::field(task.as_object()?, "TaskID")?);
+        let named = |task: &Value| Some((id(task)?, Task::read(task, base)?));
         let tasks: Vec<_> = list.iter().filter_map(named).collect();
         // A list of strangers is no history: who takes it for an empty one orders again.
         let odd = list.len() - tasks.len();
         return (odd == 0 || !tasks.is_empty()).then_some((tasks, odd));
     }
     let entries = value.as_object()?;
+    // a history with something around it
+    if let Some(inner) = ["items", "tasks", "data"].into_iter().find_map(|name| entries.get(name)) {
+        return tasks_from_json(inner, base);
+    }
     let tasks: Vec<_> =
         entries.iter().filter_map(|(id, task)| Some((TaskId::parse(id)?, Task::read(task, base)?))).collect();
     let odd = entries.len() - tasks.len();
-    Some((tasks, odd))
+    (odd == 0 || !tasks.is_empty()).then_some((tasks, odd))
 }
 
 #[cfg(test)]
@@ -277,6 +301,25 @@ mod tests {
         assert_eq!(ids(json!([{"TaskID": 1}, {"TaskID": "2"}, {}])), Some((names(&["1", "2"]), 1)));
         assert_eq!((ids(json!([])), ids(json!({}))), (Some((vec![], 0)), Some((vec![], 0))));
         assert_eq!((ids(json!([{}])), ids(json!("x"))), (None, None));
+        assert_eq!(ids(json!({"status": "error", "msg": "try later"})), None, "an error is no empty history");
+        assert_eq!(ids(json!({"items": [{"taskId": 7}]})), Some((names(&["7"]), 0)));
+        assert_eq!(ids(json!({"tasks": {"8": {}}})), Some((names(&["8"]), 0)));
+    }
+
+    #[test]
+    fn a_task_is_found_in_what_is_wrapped_around_it() {
+        let id = TaskId::parse("7").unwrap();
+        let status =
+            |answer: Value| Task::of_answer(&answer, &id, None).map(|task| task.status.as_str().to_owned());
+        let task = json!({"Status": "Finished OK", "Datasets": []});
+        for answer in
+            [json!(task), json!([task]), json!({"7": task}), json!({"task": task, "status": "ok", "msg": ""})]
+        {
+            assert_eq!(status(answer.clone()).as_deref(), Some("Finished_ok"), "{answer}");
+        }
+        for none in [json!({}), json!([]), json!(null), json!({"status": "error", "msg": "try later"})] {
+            assert_eq!(status(none.clone()), None, "{none}");
+        }
     }
 
     #[test]
@@ -306,6 +349,7 @@ mod tests {
     fn ends_are_told_apart() {
         for (status, outcome) in [
             ("Finished_nok", TaskOutcome::Failed),
+            ("FINISHED NOK", TaskOutcome::Failed),
             ("Rejected", TaskOutcome::Failed),
             ("Cancelled", TaskOutcome::Cancelled),
             ("In_progress", TaskOutcome::Open),

@@ -5,7 +5,19 @@
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
-use serde_json::Value;
+use jiff::fmt::rfc2822::DateTimeParser;
+use serde_json::{Map, Value};
+
+/// The field of that name: as it is documented, else in another case or with words set apart (`download_url`).
+pub(super) fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let letters = |text: &str| -> String {
+        text.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
+    };
+    fields.get(name).or_else(|| {
+        let wanted = letters(name);
+        fields.iter().find(|(key, _)| letters(key) == wanted).map(|(_, value)| value)
+    })
+}
 
 /// The text of a field: a string that is not blank (kept as it is, blanks around it included), a number as text,
 /// the title or else the token of a choice, the first text of a list.
@@ -79,9 +91,23 @@ pub(super) fn items(value: Option<&Value>) -> Vec<&Value> {
     }
 }
 
-/// A moment: ISO 8601 with an offset, without one (then it is UTC), or a bare date.
+/// A moment: ISO 8601 with an offset, without one (then it is UTC), a bare date, a date as in mails, or seconds or
+/// milliseconds since 1970.
 pub(super) fn moment(value: Option<&Value>) -> Option<Timestamp> {
-    parse_moment(value?.as_str()?)
+    match value? {
+        Value::String(text) => parse_moment(text),
+        Value::Number(number) => since_1970(number.as_f64()?),
+        _ => None,
+    }
+}
+
+/// Milliseconds where seconds would be in another geological age.
+fn since_1970(number: f64) -> Option<Timestamp> {
+    const SECONDS: f64 = 100_000_000_000.0;
+    let milliseconds = if number.abs() < SECONDS { number * 1000.0 } else { number };
+    // what is no time between 1970 and the year 9999 is something else
+    let is_sound = milliseconds > 0.0 && milliseconds < 253_402_300_799_000.0;
+    is_sound.then(|| Timestamp::from_millisecond(milliseconds as i64).ok()).flatten()
 }
 
 /// [`moment`] of a text.
@@ -90,12 +116,19 @@ pub(super) fn parse_moment(text: &str) -> Option<Timestamp> {
     if let Ok(moment) = text.parse::<Timestamp>() {
         return Some(moment);
     }
-    let civil = text
+    if let Ok(moment) = MAIL_DATE.parse_timestamp(text) {
+        return Some(moment);
+    }
+    let civil = text.trim_end_matches("UTC").trim_end();
+    let civil = civil
         .parse::<DateTime>()
         .ok()
-        .or_else(|| text.parse::<Date>().ok().map(|date| date.at(0, 0, 0, 0)))?;
+        .or_else(|| civil.parse::<Date>().ok().map(|date| date.at(0, 0, 0, 0)))?;
     civil.in_tz("UTC").ok().map(|zoned| zoned.timestamp())
 }
+
+/// Tolerates a wrong day of the week.
+const MAIL_DATE: DateTimeParser = DateTimeParser::new().relaxed_weekday(true);
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -212,5 +245,25 @@ pub(super) mod tests {
         assert_eq!(parse_moment("2026-11-22T10:05:19.290220+01:00"), Some(with));
         assert_eq!(parse_moment("2018-01-01"), parse_moment("2018-01-01T00:00:00Z"));
         assert_eq!(parse_moment("yesterday"), None);
+        let whole = parse_moment("2026-11-22T09:05:19Z").unwrap();
+        for text in ["Sun, 22 Nov 2026 09:05:19 GMT", "2026-11-22 09:05:19 UTC", "2026-11-22 09:05:19Z"] {
+            assert_eq!(parse_moment(text), Some(whole), "{text}");
+        }
+        for number in [json!(whole.as_second()), json!(whole.as_millisecond())] {
+            assert_eq!(moment(Some(&number)), Some(whole), "{number}");
+        }
+        for none in [json!(0), json!(-1), json!(1e300), json!(true), json!(null)] {
+            assert_eq!(moment(Some(&none)), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn fields_are_found_in_any_spelling_and_the_documented_one_goes_first() {
+        let fields = json!({"download_url": 1, "STATUS": 2, "TaskID": 3, "taskid": 4});
+        let get = |name: &str| field(fields.as_object().unwrap(), name).and_then(Value::as_u64);
+        assert_eq!(
+            ["DownloadURL", "Status", "TaskID", "FileSize"].map(get),
+            [Some(1), Some(2), Some(3), None]
+        );
     }
 }

@@ -29,7 +29,7 @@ pub struct Wanted<'a> {
 /// A task of several packages would need all of them unpacked to find ours, so it is left alone.
 pub fn is_for(task: &Task, dataset: &DatasetUid, file: &FileId) -> bool {
     matches!(task.datasets.as_slice(), [only]
-        if only.file.as_ref() == Some(file) && only.dataset.as_ref().is_none_or(|uid| uid == dataset))
+        if only.file.as_ref().is_some_and(|id| id.is(file)) && only.dataset.as_ref().is_none_or(|uid| uid.is(dataset)))
 }
 
 /// The task to adopt: the freshest finished one with a trusted link, else the oldest that is still open.

@@ -31,6 +31,9 @@ const LISTENERS: Duration = Duration::from_secs(5);
 /// A wait ends when the service has said nothing useful about the task so many times, and for as long as
 /// [`Patience`](super::patience::Patience) says.
 const NONSENSE: u32 = 4;
+/// A task is lost when the service does not know it so many times in a row: ordering it anew beside one that is open
+/// poisons every later order.
+const VANISHED: u32 = 2;
 
 /// What is heard of a task, kept while its job goes through its states: a new question would begin a new wait.
 struct Watching {
@@ -241,8 +244,11 @@ async fn poll(
     let mut watched =
         followed.unwrap_or_else(|| Watching { task: task_id.clone(), news: inner.poller.follow(task_id) });
     let mut nonsense: Option<(tokio::time::Instant, u32)> = None;
+    let mut vanished = 0;
     while let Some(news) = watched.news.recv().await {
         match news {
+            // the service races with itself: what it does not know once may be there again
+            News::Vanished if vanished + 1 < VANISHED => vanished += 1,
             News::Vanished => return Event::Vanished,
             News::Refused(error) => return Event::Failed(failure(&error)),
             News::Delayed(error) => {
@@ -266,7 +272,7 @@ async fn poll(
                 });
             }
             News::Task(task) => {
-                nonsense = None;
+                (nonsense, vanished) = (None, 0);
                 driven.send_modify(|driven| driven.progress.error = None);
                 if !task.datasets.is_empty() && !adopt::is_for(&task, &job.dataset, &job.file) {
                     return Event::Misdirected;

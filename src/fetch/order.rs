@@ -17,7 +17,7 @@ const ORDER_ATTEMPTS: u32 = 3;
 /// Unusable answers to searches in a row (a web page, broken JSON) after which there is no order: a slip of a proxy passes.
 const NONSENSE: u32 = 4;
 /// The same for refusals of tokens that the service has just given.
-const REFUSALS: u32 = 5;
+const REFUSALS: u32 = 6;
 
 /// Performs [`Step::Order`](super::job::Step::Order). The caller sees to it that only one runs at a time per account.
 ///
@@ -120,7 +120,9 @@ async fn look_for(
             Err(error) => {
                 nonsense += 1;
                 let borne = match error {
-                    ClmsError::BadAnswer { .. } => NONSENSE,
+                    // a firewall's or a half-started server's word, not the service's
+                    ClmsError::BadAnswer { .. }
+                    | ClmsError::Refused { status: 403 | 404 | 408 | 409 | 425, .. } => NONSENSE,
                     ClmsError::TokenRefused { .. } => REFUSALS,
                     _ => 0,
                 };

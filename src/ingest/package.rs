@@ -51,6 +51,11 @@ pub(super) fn unpack(
     let file = open(package, consume).disk(|| format!("open '{name}'"))?;
     let size = file.metadata().disk(|| format!("open '{name}'"))?.len();
     let (mut archive, needed_from) = open_archive(file, (0, size), &name)?;
+    if archive.offset() != 0 {
+        // Its own directory is missing, and that of the last zip in it was taken for it: the others would be lost.
+        let reason = "its directory is missing".to_owned();
+        return Err(IngestError::Damaged { name, reason });
+    }
     let mut unpacking = Unpacking {
         target,
         scratch,

@@ -200,6 +200,26 @@ fn damage_is_told_from_nonsense() {
     }
 }
 
+/// The search for a zip's end finds that of the last zip in it, where its own was cut off. What that one holds is whole,
+/// and the other one would be missing.
+#[test]
+fn the_directory_of_the_last_inner_zip_is_not_taken_for_the_packages_own() {
+    let (one, two) = (zip_of(&[("one.tif", b"1")]), zip_of(&[("two.tif", b"2")]));
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, zip) in [("one.zip", &one), ("two.zip", &two)] {
+        writer.start_file(name, stored).unwrap();
+        writer.write_all(zip).unwrap();
+    }
+    let whole = writer.finish().unwrap().into_inner();
+    assert_eq!(try_unpack(&whole).unwrap().len(), 2);
+    let directory = whole.windows(two.len()).position(|window| window == two.as_slice()).unwrap() + two.len();
+    for end in [directory, whole.len() - 30, whole.len() - 10] {
+        let outcome = try_unpack(&whole[..end]);
+        assert!(matches!(outcome, Err(IngestError::Damaged { .. })), "cut at {end}: {outcome:?}");
+    }
+}
+
 #[test]
 fn inner_zips_are_unpacked() {
     let deep = zip_of(&[("x.txt", b"deep")]);

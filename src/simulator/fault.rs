@@ -47,7 +47,7 @@ pub enum OrderEffect {
     WrongFileSize,
     /// The link answers 404 from the beginning.
     ExpiredLink,
-    /// The checksum of the file's first member is wrong in the zip's directory.
+    /// The checksums in the directories of the zip and of the zips in it are wrong.
     WrongCrc,
     /// The order makes a second task like the first, which nobody is told of.
     Doubled,

@@ -40,7 +40,7 @@
 //! | `corrupt = true` | per order | 64 bytes in the middle of the file are inverted |
 //! | `not_a_zip = true` | per order | the link answers 200 with a web page |
 //! | `wrong_file_size = true` | per order | `FileSize` does not say the file's length |
-//! | `wrong_crc = true` | per order | the checksum of the file's first member is wrong in the zip's directory |
+//! | `wrong_crc = true` | per order | the checksums in the directories of the zip, and of the zips in it, are wrong |
 //! | `expired_link = true` | per order | the link answers 404 from the beginning |
 //! | `doubled = true` | per order | the order makes two tasks that are the same, and names one |
 //! | `status = 500` | per request | that status with a short page, or with the text of `body`; `Retry-After` if `retry_after` is given |

@@ -223,3 +223,24 @@ async fn redirects_into_inner_networks_are_not_followed() {
     bare.get(server.url("/1.zip")).send().await.unwrap_err();
     assert_eq!(server.count("secret"), 0);
 }
+
+#[tokio::test]
+async fn a_host_that_is_hardly_better_than_silent_is_left() {
+    let server = Server::start(|_, _| {
+        let drops = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Some((Ok::<_, std::io::Error>("P"), ()))
+        });
+        Response::new(Body::from_stream(drops))
+    })
+    .await;
+    let mut options = quick(server.url("/api"), None);
+    options.timeouts.stall = Duration::from_secs(1);
+    let client = Client::new(options).unwrap();
+    let download = client.download(&server.url("/results/1.zip"), 0).await.unwrap();
+    let error = collect(download).await.unwrap_err();
+    assert!(
+        matches!(&error, ClmsError::Unreachable { reason, .. } if reason.contains("bytes came in")),
+        "{error}"
+    );
+}

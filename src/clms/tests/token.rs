@@ -255,3 +255,24 @@ async fn errors_of_the_token_endpoint_are_told_apart() {
         assert!(format!("{error:?}").starts_with(expected), "{status}: {error:?}");
     }
 }
+
+#[tokio::test]
+async fn refused_tokens_are_asked_for_again_after_a_short_rest() {
+    let refusals = AtomicUsize::new(0);
+    let server = Server::start(move |_, seen| match seen.path.as_str() {
+        "/@@oauth2-token" => token_answer("t"),
+        _ if refusals.fetch_add(1, Ordering::SeqCst) < 4 => answer(401, &json!({"type": "Unauthorized"})),
+        _ => answer(200, &json!({})),
+    })
+    .await;
+    let mut options = quick(server.url("/api"), Some(key_for(server.url("/@@oauth2-token").as_str())));
+    options.retry.token_refusal = Duration::from_millis(50);
+    let client = Client::new(options).unwrap();
+    let begun = std::time::Instant::now();
+    while client.tasks().await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "never asked again");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.count("@datarequest_search"), 5);
+    assert!(server.count("@@oauth2-token") <= 5, "{} grants", server.count("@@oauth2-token"));
+}

@@ -337,3 +337,67 @@ async fn a_crashed_conversion_is_a_failure_of_this_machine() {
         assert_eq!(house.service.orders(), 1);
     }
 }
+
+fn refused_tokens() -> ClmsError {
+    ClmsError::TokenRefused { reason: "Unauthorized".to_owned() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_refused_tokens_does_not_end_a_wait_and_lasting_refusals_do() {
+    let life = |times| {
+        [vec![Stage::Queued], vec![Stage::Fails(refused_tokens()); times], vec![Stage::Done]].concat()
+    };
+    let house = House::new();
+    house.service.world().lives = [life(6)].into();
+    let engine = house.engine();
+    fetch(&engine).await.unwrap();
+    assert_eq!(house.service.orders(), 1);
+
+    let house = House::new();
+    house.service.world().lives = [life(999)].into();
+    let engine = house.engine();
+    let before = tokio::time::Instant::now();
+    assert_eq!(fails(&engine).await.kind, FailureKind::Credentials);
+    assert!(before.elapsed() >= Duration::from_secs(120));
+    assert!(house.service.polls() < 15, "{} questions", house.service.polls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_refused_tokens_does_not_refuse_an_order_and_lasting_refusals_do() {
+    let house = House::new();
+    house.service.world().searches = vec![Some(refused_tokens()); 3].into();
+    house.service.world().orders = vec![OrderAnswer::Fails(refused_tokens()); 2].into();
+    let engine = house.engine();
+    fetch(&engine).await.unwrap();
+    assert_eq!(house.service.orders(), 3);
+
+    let house = House::new();
+    house.service.world().orders = vec![OrderAnswer::Fails(refused_tokens()); 99].into();
+    let engine = house.engine();
+    assert_eq!(fails(&engine).await.kind, FailureKind::Credentials);
+    assert_eq!(house.service.orders(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_unknown_for_a_moment_is_not_ordered_again() {
+    let house = House::new();
+    let life = [Stage::Queued, Stage::Vanished, Stage::Queued, Stage::Vanished, Stage::Running, Stage::Done];
+    house.service.world().lives = [life.to_vec()].into();
+    let engine = house.engine();
+    fetch(&engine).await.unwrap();
+    assert_eq!(house.service.orders(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_firewall_in_place_of_the_history_is_asked_past_a_few_times() {
+    let firewall = || ClmsError::Refused { status: 403, msg: "a web page".to_owned() };
+    let house = House::new();
+    house.service.world().searches = vec![Some(firewall()); 3].into();
+    let engine = house.engine();
+    fetch(&engine).await.unwrap();
+    let house = House::new();
+    house.service.world().searches = vec![Some(firewall()); 9].into();
+    let engine = house.engine();
+    assert_eq!(fails(&engine).await.kind, FailureKind::Service);
+    assert_eq!((house.service.orders(), house.service.searches()), (0, 4));
+}

@@ -168,3 +168,45 @@ async fn a_service_that_limits_the_rate_is_asked_more_slowly_for_a_while() {
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert!(questions(&house) - before >= 17, "it is forgotten after a while");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_answer_about_one_task_does_not_hold_up_another() {
+    let house = House::new();
+    let slow = Stage::Slow(Duration::from_secs(240), super::fake::unreachable());
+    house.service.world().lives = [vec![slow], vec![Stage::Queued, Stage::Running, Stage::Done]].into();
+    let engine = house.engine();
+    let _slow = engine.request(&target(1), 7, false).unwrap();
+    until("the slow one is asked for", || house.service.polls() == 1).await;
+    let before = Instant::now();
+    engine.request(&target(2), 7, false).unwrap().wait().await.unwrap();
+    assert!(before.elapsed() < Duration::from_secs(10), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_search_does_not_hold_up_the_questions_for_single_tasks() {
+    let house = House::new();
+    let engine = house.engine();
+    let tickets: Vec<_> = (0..5).map(|n| engine.request(&target(n), 7, false).unwrap()).collect();
+    until("all are ordered", || house.service.orders() == 5).await;
+    house.service.world().slow_searches = Duration::from_secs(240);
+    let before = Instant::now();
+    for ticket in tickets {
+        ticket.wait().await.unwrap();
+    }
+    assert!(before.elapsed() < Duration::from_secs(60), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_that_are_never_answered_do_not_pile_up() {
+    let house = House::new();
+    let poller = poller(&house);
+    let hang = || Stage::Slow(Duration::from_secs(240), super::fake::unreachable());
+    house.service.world().searches = vec![Some(nonsense()); 999].into();
+    let mut news = Vec::new();
+    for number in 0..40 {
+        let task = house.service.has_task(&target(number), &[hang()], Timestamp::now());
+        news.push(poller.follow(&task));
+    }
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert!(house.service.polls() <= 3, "{} single questions at a time", house.service.polls());
+}

@@ -3,7 +3,6 @@
 use std::{
     io::{self, SeekFrom},
     ops::Range,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -96,7 +95,7 @@ fn served(entry: &Entry, fme_id: u32, lifetime: Duration) -> Option<Option<Serve
                 let middle = outer.bytes / 2;
                 corrupt.push(middle..middle.saturating_add(CORRUPT));
             }
-            OrderEffect::WrongCrc => corrupt.extend(checksum_in_directory(&outer.path, outer.bytes)),
+            OrderEffect::WrongCrc => corrupt.extend(checksums_in_directories(&outer.path)),
             _ => {}
         }
     }
@@ -104,13 +103,11 @@ fn served(entry: &Entry, fme_id: u32, lifetime: Duration) -> Option<Option<Serve
     Some(Some(Served { path: outer.path.clone(), length, corrupt, tag }))
 }
 
-/// Where the zip's directory has the checksum of the first member. The zips made here end without a comment.
-fn checksum_in_directory(path: &Path, length: u64) -> Option<Range<u64>> {
-    let mut offset = [0; 4];
-    // 22 bytes of end record, in which the directory's place has number 16 to 19
-    std::fs::File::open(path).ok()?.read_exact_at(&mut offset, length.checked_sub(6)?).ok()?;
-    let checksum = u64::from(u32::from_le_bytes(offset)) + 16;
-    Some(checksum..checksum + 4)
+/// Where the directories of the zip, and of the zips that lie in it as they are, have the members' checksums.
+fn checksums_in_directories(path: &Path) -> Vec<Range<u64>> {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let entries = bytes.windows(4).enumerate().filter(|(_, four)| four == b"PK\x01\x02");
+    entries.map(|(at, _)| at as u64 + 16).map(|at| at..at + 4).collect()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,7 @@
 
 mod answers;
 mod credentials;
+mod manners;
 mod network;
 mod packages;
 mod row;

@@ -41,6 +41,7 @@ fn text(line: &Line<'_>) -> String {
         (Sees::Bytes, Recovery::Open) => "not needed",
         (Sees::Waits(_), Recovery::Open) => "the same reader",
         (_, Recovery::Open) => "the next open",
+        (_, Recovery::NotTried) => "not tried",
         (_, Recovery::Insist) => "`clmsfs fetch`",
         (_, Recovery::Cancel) => "`clmsfs cancel`, the next open",
         (_, Recovery::AsTheMessageSays) => "the command in the message, the next open",

@@ -4,6 +4,7 @@ pub(crate) mod content;
 pub(crate) mod control;
 pub(crate) mod gauge;
 pub(crate) mod inotify;
+pub(crate) mod meddler;
 pub(crate) mod mount;
 pub(crate) mod packages;
 pub(crate) mod process;

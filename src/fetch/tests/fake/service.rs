@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -37,6 +38,8 @@ pub(crate) enum Stage {
     RunningFrom(Instant),
     /// The question is answered with an error.
     Fails(ClmsError),
+    /// The question is not answered for so long, then with this error; searches are.
+    Slow(Duration, ClmsError),
 }
 
 /// How an order is answered.
@@ -148,6 +151,8 @@ pub(crate) struct World {
     pub(crate) orders: VecDeque<OrderAnswer>,
     /// Answers to the next searches that are errors.
     pub(crate) searches: VecDeque<Option<ClmsError>>,
+    /// How long a search takes.
+    pub(crate) slow_searches: Duration,
     pub(crate) downloads: VecDeque<Delivery>,
     /// What all further downloads are.
     pub(crate) last_download: Delivery,
@@ -182,6 +187,7 @@ impl Default for FakeService {
             lives: VecDeque::from([vec![Stage::Queued, Stage::Running, Stage::Done]]),
             orders: VecDeque::new(),
             searches: VecDeque::new(),
+            slow_searches: Duration::ZERO,
             downloads: VecDeque::new(),
             last_download: Delivery::Whole,
             package: package(1000),
@@ -300,8 +306,17 @@ impl World {
         let Some(record) = self.tasks.iter_mut().find(|record| record.id == *id) else { return Ok(None) };
         match record.stage() {
             Stage::Vanished => Ok(None),
-            Stage::Fails(error) => Err(error),
+            Stage::Fails(error) | Stage::Slow(_, error) => Err(error),
             stage => Ok(Some(record.task(&stage))),
+        }
+    }
+
+    /// How long the next answer about a task takes.
+    fn slow(&self, id: &TaskId) -> Duration {
+        let record = self.tasks.iter().find(|record| record.id == *id);
+        match record.and_then(|record| record.stages.front()) {
+            Some(Stage::Slow(time, _)) => *time,
+            _ => Duration::ZERO,
         }
     }
 
@@ -341,14 +356,21 @@ impl Service for FakeService {
         Box::pin(async move {
             self.world().calls.push(Call::Poll(task.clone()));
             self.poll_gate.pass().await;
+            let slow = self.world().slow(task);
+            tokio::time::sleep(slow).await;
             self.world().status(task)
         })
     }
 
     fn tasks(&self) -> BoxFuture<'_, Result<Vec<(TaskId, Task)>, ClmsError>> {
         Box::pin(async move {
+            let slow = {
+                let mut world = self.world();
+                world.calls.push(Call::Search);
+                world.slow_searches
+            };
+            tokio::time::sleep(slow).await;
             let mut world = self.world();
-            world.calls.push(Call::Search);
             match world.searches.pop_front().flatten() {
                 Some(error) => Err(error),
                 None => Ok(world.list()),
