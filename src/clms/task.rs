@@ -147,7 +147,15 @@ impl Task {
                 || (has("Status") && !is_report)
         };
         let inner = ["task", "item", "data"].into_iter().find_map(|name| answer.get(name));
-        let inner = answer.get(id.as_str()).or(inner).or_else(|| answer.as_array()?.first());
+        let listed = || {
+            let list = answer.as_array()?;
+            let is_it = |task: &&Value| {
+                let named = task.as_object().and_then(|fields| wire::field(fields, "TaskID"));
+                named.and_then(TaskId::from_json).as_ref() == Some(id)
+            };
+            list.iter().find(is_it).or_else(|| list.first().filter(|_| list.len() == 1))
+        };
+        let inner = answer.get(id.as_str()).or(inner).or_else(listed);
         Self::read(inner.into_iter().chain([answer]).find(is_task)?, base)
     }
 
@@ -317,7 +325,16 @@ mod tests {
         {
             assert_eq!(status(answer.clone()).as_deref(), Some("Finished_ok"), "{answer}");
         }
-        for none in [json!({}), json!([]), json!(null), json!({"status": "error", "msg": "try later"})] {
+        let (mut ours, other) = (task.clone(), json!({"Status": "Rejected", "TaskID": 8}));
+        ours["TaskID"] = json!(7);
+        assert_eq!(status(json!([other, ours])).as_deref(), Some("Finished_ok"));
+        for none in [
+            json!({}),
+            json!([]),
+            json!([other, task]),
+            json!(null),
+            json!({"status": "error", "msg": "try later"}),
+        ] {
             assert_eq!(status(none.clone()), None, "{none}");
         }
     }

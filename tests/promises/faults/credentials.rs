@@ -34,11 +34,12 @@ rows! {
     };
     tokens_revoked_in_mid_wait: Row {
         fault: "tokens revoked in mid-wait",
-        scenario: "[[fault]]\nfile = 'broken'\nendpoint = 'status'\nstatus = 503\nskip = 3\ntimes = 1",
+        scenario: LONG,
         meanwhile: Some(|scene| {
             scene.simulator.revoke_tokens();
+            until_asked(scene, "token", 1);
         }),
-        check: Some(|scene| few_tokens(scene, 3)),
+        check: Some(|scene| few_tokens(scene, 2)),
         ..Row::PLAIN
     };
     /// Each renewed token is refused, too, for a while: the key is good and the order stands, so the reader waits.
@@ -62,7 +63,7 @@ rows! {
         scenario: "[[fault]]\nendpoint = 'status'\nstatus = 401",
         sees: Sees::Errno(libc::EACCES),
         words: &["refuses the tokens that it gives"],
-        hurry: 100,
+        hurry: 40,
         orders_after: 0,
         check: Some(|scene| few_tokens(scene, 30)),
         ..Row::PLAIN

@@ -364,7 +364,7 @@ rows! {
         orders_after: 0,
         ..Row::PLAIN
     };
-    heads_in_drops: Row {
+    no_http_at_all: Row {
         fault: "an answer that is no HTTP at all, to each question once",
         meddle: Some(|answer| {
             if answer.number == 0 && !answer.is_of("@datarequest_post") {

@@ -1,6 +1,6 @@
 //! No name, no connection, no answer, or one that does not end.
 
-use super::row::{BOUND, Recovery, Row, Sees};
+use super::row::{BOUND, Recovery, Row, Sees, until_asked};
 use super::rows;
 use crate::support::packages::Pixels;
 use crate::support::{Package, Stage};
@@ -101,8 +101,9 @@ rows! {
         fault: "state of the task: 1 byte/s",
         scenario: "[[fault]]\nendpoint = 'status'\nrate = 1",
         sees: Sees::Waits("queued"),
-        words: &["not whole after"],
-        hurry: 180,
+        // given up and asked again
+        meanwhile: Some(|scene| until_asked(scene, "status", 1)),
+        hurry: 60,
         orders_after: 0,
         ..Row::PLAIN
     };
@@ -110,7 +111,7 @@ rows! {
         fault: "download: 1 byte/s",
         scenario: "[[fault]]\nendpoint = 'download'\nrate = 1",
         sees: Sees::Waits("downloading"),
-        meanwhile: Some(|scene| super::row::until_asked(scene, "download", 1)),
+        meanwhile: Some(|scene| until_asked(scene, "download", 1)),
         flags: QUICK_STALL,
         orders_after: 0,
         ..Row::PLAIN
@@ -125,7 +126,7 @@ rows! {
     stalled_search: Row {
         fault: "search of tasks: stalls in the middle, once",
         scenario: "[[fault]]\nendpoint = 'tasks'\nstall = true\ntimes = 1",
-        hurry: 180,
+        hurry: 60,
         ..Row::PLAIN
     };
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::row::{FINE, Recovery, Row, Sees};
+use super::row::{FINE, Recovery, Row, Sees, until_asked};
 use super::rows;
 use crate::support::packages::Pixels;
 use crate::support::process::Reader;
@@ -48,7 +48,7 @@ rows! {
         fault: "Queued for ever",
         scenario: "[[fault]]\nfile = 'broken'\noutcome = 'stuck_queued'",
         sees: Sees::Waits("queued"),
-        meanwhile: Some(|scene| super::row::until_asked(scene, "status", 5)),
+        meanwhile: Some(|scene| until_asked(scene, "status", 5)),
         recovery: Recovery::Cancel,
         ..Row::PLAIN
     };
