@@ -7,6 +7,7 @@ use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
 
 use crate::support::packages::{Pixels, raster_inside};
 use crate::support::raster::{Raster, checksums};
+use crate::support::secrets::Secrets;
 use crate::support::{Package, control, proxy::Proxy};
 
 const ALL: [Pixels; 6] =
@@ -104,6 +105,23 @@ fn a_cut_wire_refuses_and_a_mended_one_forwards() {
     assert!(std::net::TcpStream::connect(proxy.authority()).is_err());
     proxy.mend();
     assert_eq!(hello(&proxy), (200, b"hello".to_vec()));
+}
+
+#[test]
+fn a_secret_in_a_log_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key.json");
+    let line = "MIIEowIBAAKCAQEAx0123456789abcdefghijklmnop";
+    let pem = format!("-----BEGIN RSA PRIVATE KEY-----\n{line}\n-----END RSA PRIVATE KEY-----\n");
+    std::fs::write(&key, serde_json::json!({ "private_key": pem }).to_string()).unwrap();
+    // Nobody listens there: the tokens of a service that has ended are not known any more.
+    let secrets = Secrets::of(&key, "127.0.0.1:1");
+    assert_eq!(secrets.count(), 1);
+    for text in [&format!("key=\"{line}\""), "assertion=eyJ0eXAiOiJKV1Qi", "-----BEGIN RSA PRIVATE KEY-----"]
+    {
+        assert!(secrets.found_in(text).is_some(), "{text}");
+    }
+    assert_eq!(secrets.found_in("fetch failed: the service refused the credentials"), None);
 }
 
 #[test]

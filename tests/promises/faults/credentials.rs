@@ -9,7 +9,7 @@ const ANONYMOUS: &str = "[[fault]]\nendpoint = 'status'\nstatus = 401\ntimes = 1
 /// The 401 of a token that was good once.
 const EXPIRED: &str = "[[fault]]\nendpoint = 'status'\nstatus = 401\ntimes = 1
     body = '{\"error\": \"invalid_token\", \"error_description\": \"Access token expired\"}'";
-const LONG: &str = "queued = '2s'\n";
+const LONG: &str = "queued = '1s'\n";
 
 /// A token storm gets users of other programs banned.
 fn few_tokens(scene: &super::row::Scene, most: u64) {
@@ -63,7 +63,7 @@ rows! {
         scenario: "[[fault]]\nendpoint = 'status'\nstatus = 401",
         sees: Sees::Errno(libc::EACCES),
         words: &["refuses the tokens that it gives"],
-        hurry: 40,
+        hurry: 60,
         orders_after: 0,
         check: Some(|scene| few_tokens(scene, 30)),
         ..Row::PLAIN
@@ -95,6 +95,7 @@ rows! {
         before: Some(|scene| scene.simulator.revoke_tokens()),
         orders: 0,
         requests: 3,
+        hurry: 40,
         ..Row::PLAIN
     };
     key_revoked_in_mid_wait: Row {
@@ -103,10 +104,11 @@ rows! {
         sees: Sees::Errno(libc::EACCES),
         words: &["no associated key found"],
         meanwhile: Some(|scene| {
-            scene.simulator.scenario("queued = '2s'\nreject_key = true");
+            scene.simulator.scenario("queued = '1h'\nreject_key = true");
             scene.simulator.revoke_tokens();
         }),
         orders_after: 0,
+        hurry: 40,
         ..Row::PLAIN
     };
     /// A grant is dated by our clock: the service's is ten minutes behind, so that it comes from its future.

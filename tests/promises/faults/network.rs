@@ -64,12 +64,12 @@ rows! {
         ..Row::PLAIN
     };
     slow_heads: Row {
-        fault: "every answer begins a second late",
-        scenario: "[[fault]]\nendpoint = 'token'\ndelay = '1s'\ntimes = 1
-            [[fault]]\nendpoint = 'tasks'\ndelay = '1s'\ntimes = 1
-            [[fault]]\nendpoint = 'post'\ndelay = '1s'\ntimes = 1
-            [[fault]]\nendpoint = 'status'\ndelay = '1s'\ntimes = 1
-            [[fault]]\nendpoint = 'download'\ndelay = '1s'\ntimes = 1",
+        fault: "every answer begins late",
+        scenario: "[[fault]]\nendpoint = 'token'\ndelay = '300ms'\ntimes = 1
+            [[fault]]\nendpoint = 'tasks'\ndelay = '300ms'\ntimes = 1
+            [[fault]]\nendpoint = 'post'\ndelay = '300ms'\ntimes = 1
+            [[fault]]\nendpoint = 'status'\ndelay = '300ms'\ntimes = 1
+            [[fault]]\nendpoint = 'download'\ndelay = '300ms'\ntimes = 1",
         ..Row::PLAIN
     };
     slower_heads_than_the_limit: Row {

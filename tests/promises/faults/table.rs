@@ -46,14 +46,16 @@ fn text(line: &Line<'_>) -> String {
         (_, Recovery::Cancel) => "`clmsfs cancel`, the next open",
         (_, Recovery::AsTheMessageSays) => "the command in the message, the next open",
     };
+    let cost = match (line.sees, line.recovery) {
+        (Sees::Bytes, _) | (_, Recovery::NotTried) => String::new(),
+        _ => format!(" ({:.1} s, {} more orders)", line.recovered.as_secs_f64(), line.orders_after),
+    };
     format!(
-        "| {} | {sees} after {:.1} s | {} | {} | {state}{message} | {recovery} ({:.1} s, {} more orders) |",
+        "| {} | {sees} after {:.1} s | {} | {} | {state}{message} | {recovery}{cost} |",
         line.fault,
         line.struck.as_secs_f64(),
         line.requests,
         line.orders,
-        line.recovered.as_secs_f64(),
-        line.orders_after,
     )
 }
 
