@@ -430,6 +430,9 @@ fn proven(proof: &verify::Proof) -> String {
         let files = proof.files_without_checksum;
         words.push(format!("{files} side files have their size (an earlier release took no checksums)"));
     }
+    if !proof.sealed {
+        words.push("no seal (an earlier release set none): descriptions and tags are not proven".to_owned());
+    }
     words.join(", ")
 }
 

@@ -30,6 +30,8 @@ use serde_json::Value;
 
 use crate::store::checksum::Checksum;
 use crate::store::entry::{ENTRY_FORMAT, EntryMeta, SideFile};
+use crate::store::seal;
+use crate::store::verify::VerifyError;
 
 mod assemble;
 mod child;
@@ -88,7 +90,7 @@ use mosaic::Mosaic;
 use reuse::{Former, Sources};
 
 /// Names an array must not have, because the entry has other files of that name.
-const RESERVED: [&str; 3] = ["original", "preview.png", "zarr.json"];
+const RESERVED: [&str; 4] = ["original", "preview.png", "zarr.json", seal::NAME];
 
 /// Converts a package in this process, without a sandbox; for the child and for tests. The entry is
 /// `staging/entry`, complete and synced; nothing else stays behind in `staging` when it succeeds.
@@ -181,6 +183,7 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
     let document = shard::group_document(&meta)
         .map_err(|error| IngestError::Job { reason: format!("the entry cannot be described: {error}") })?;
     write_document(&entry.join("zarr.json"), &document)?;
+    seal::write(&entry, &meta).map_err(unsealed)?;
     for path in [&unpacked, &scratch] {
         fs::remove_dir_all(path).disk(|| format!("remove '{}'", path.display()))?;
     }
@@ -301,6 +304,17 @@ fn write_document(path: &Path, document: &Value) -> Result<(), IngestError> {
         file.sync_all()
     };
     write().disk(|| format!("write '{}'", path.display()))
+}
+
+/// The disk below the entry refused while it was sealed; anything else is a fault of ours.
+fn unsealed(error: VerifyError) -> IngestError {
+    match &error {
+        VerifyError::Read { path, source } => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            IngestError::disk(format!("seal the entry ('{name}')"), source)
+        }
+        _ => IngestError::Child { reason: format!("made an entry that cannot be sealed: {error}") },
+    }
 }
 
 /// Syncs all directories below and including `path` (files are synced when they are written).

@@ -7,6 +7,7 @@
 //! ├── zarr.json            Zarr v3 group; attributes.clmsfs = EntryMeta as JSON
 //! ├── <raster>/zarr.json   Zarr v3 array: one shard over the whole array, inner chunks of 512×512
 //! ├── <raster>/c/0/0       the raster file: BigTIFF COG and Zarr shard at once (c/0/0/0 with several bands)
+//! ├── clmsfs.seal         checksums of what has none of its own: these documents, the preview, TIFF tags and tables
 //! ├── preview.png          at most 512 px, drawn from an overview
 //! └── original/            every side file of the package, unchanged names and folders; vector data is among them
 //! ```

@@ -11,6 +11,7 @@ pub(crate) mod fixture;
 pub mod inventory;
 pub mod layout;
 pub mod raster_file;
+pub mod seal;
 pub mod shard_index;
 pub mod tiff;
 pub mod variable;

@@ -14,6 +14,7 @@ use super::checksum::{Checksum, PIECE};
 use super::entry::{Codec, EntryMeta, Number, RasterMeta, TILE};
 use super::entry_dir::{self, EntryError};
 use super::raster_file::{RasterError, RasterErrorKind, RasterFile, TileId, TileRange};
+use super::seal;
 use super::shard_index::ShardIndexError;
 use super::tiff::TiffError;
 
@@ -121,6 +122,8 @@ pub struct Proof {
     pub files: u64,
     /// Side files of which only the size could be proven: an earlier release took no checksums.
     pub files_without_checksum: u64,
+    /// Everything else in the entry is as it was sealed; false where an earlier build set no seal.
+    pub sealed: bool,
 }
 
 /// Proves what is cheap to prove: descriptions, sizes, and the checksums of all shard indexes.
@@ -132,8 +135,8 @@ pub fn quick(entry_dir: &Path) -> Result<EntryMeta, VerifyError> {
 }
 
 /// Proves everything: what [`quick`] proves, that TIFF tables and shard index agree, that every tile of every
-/// level decodes to exactly its size, its checksum being right, and that every side file (vector data is among
-/// them) has its checksum. Uses all cores.
+/// level decodes to exactly its size, its checksum being right, that every side file (vector data is among
+/// them) has its checksum, and that everything else is as it was sealed. Uses all cores.
 ///
 /// `progress` is called after every row of tiles and every piece of a file, on the calling thread; `Break` cancels.
 ///
@@ -167,6 +170,7 @@ pub fn full(
         proof.files += 1;
     }
     proof.files_without_checksum = meta.originals.len() as u64 - proof.files;
+    proof.sealed = seal::prove(entry_dir, &meta, &rasters)?;
     Ok(proof)
 }
 
