@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::clms::ClmsError;
+use crate::store::disk::advice;
 
 /// Failures of the catalogue, in words that fit after "failed to …: ".
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +16,7 @@ pub enum CatalogError {
     #[error("the service lists no datasets; the saved catalogue stays in use, try again later")]
     Empty,
     /// The snapshot cannot be read or written.
-    #[error("the catalogue snapshot {} cannot be {verb}: {source}", path.display())]
+    #[error("the catalogue snapshot {} cannot be {verb}: {source}{}", path.display(), advice(source))]
     Io {
         /// The snapshot.
         path: PathBuf,

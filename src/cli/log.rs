@@ -21,6 +21,8 @@ pub(super) fn start(filter: &str) {
         .with_writer(std::io::stderr)
         .with_ansi(colours)
         .with_target(false)
+        // it would complain on standard error, and panic where that is what fails: a log on a full disk must not end a mount
+        .log_internal_errors(false)
         .try_init();
     if started.is_err() {
         tracing::debug!("the log was started before");

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use crate::ingest::{CodecChoice, IngestError, IngestJob, IngestProgress, Limits};
 use crate::store::StoreError;
+use crate::store::disk::Trouble;
 use crate::store::inventory::{Inventory, Reservation};
 use crate::store::layout::disk_usage;
 
@@ -73,8 +74,7 @@ pub async fn convert(
     if consume {
         tracing::info!(path = job.path, "room is tight: the package is consumed while it is converted");
         if let Err(error) = tokio::fs::rename(PackageFiles::below(staging).package, &package).await {
-            let message = format!("{}: {error}; mend the cache directory", package.display());
-            return Event::Failed(Failure::new(FailureKind::Local, message));
+            return Event::Failed(Failure::of_io(&package, &error));
         }
     }
     let request = IngestJob {
@@ -146,7 +146,7 @@ pub async fn convert(
                 _ = tick.tick() => lock(&room).measure(0).err(),
             };
             if let Some(error) = error {
-                break Err(Event::Failed(Failure::new(FailureKind::NoSpace, error.to_string())));
+                break Err(Event::Failed(Failure::of_store(&error)));
             }
         }
     };
@@ -164,14 +164,14 @@ pub async fn convert(
     let mut reservation = room.expect("only the callback shared it, and it is gone").reservation;
     if let Err(error) = reservation.grow_to(disk_usage(staging)) {
         clear(staging).await;
-        return Event::Failed(Failure::new(FailureKind::NoSpace, error.to_string()));
+        return Event::Failed(Failure::of_store(&error));
     }
     match inventory.publish(reservation, &entry, &job.key) {
         Ok(bytes) => {
             tracing::info!(path = job.path, bytes, "published");
             Event::Published
         }
-        Err(error) => Event::Failed(Failure::new(FailureKind::Local, error.to_string())),
+        Err(error) => Event::Failed(Failure::of_store(&error)),
     }
 }
 
@@ -256,8 +256,14 @@ async fn sort(error: IngestError, package: &Path) -> Event {
             format!("the package unpacks to more than the cache budget of {limit} bytes; raise --cache-size");
         return Event::Failed(Failure::new(FailureKind::NoSpace, message));
     }
+    if let IngestError::Disk { errno: Some(errno), .. } = &error
+        && let Some(trouble) = Trouble::of_errno(*errno)
+    {
+        let staging = package.parent().unwrap_or(package).display();
+        let message = format!("{staging}: {error}; {}", trouble.way_out());
+        return Event::Failed(Failure::new(FailureKind::of_disk(Some(trouble)), message));
+    }
     let kind = match &error {
-        error if error.is_disk_full() => FailureKind::NoSpace,
         IngestError::Disk { .. }
         | IngestError::Child { .. }
         | IngestError::Timeout { .. }

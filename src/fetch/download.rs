@@ -229,14 +229,7 @@ async fn beginning(path: &Path) -> std::io::Result<Option<[u8; 4]>> {
 }
 
 fn local(path: &Path, error: &std::io::Error) -> Broken {
-    let kind = match error.raw_os_error() {
-        Some(libc::ENOSPC | libc::EDQUOT) => FailureKind::NoSpace,
-        _ => FailureKind::Local,
-    };
-    Broken::Final(Failure::new(
-        kind,
-        format!("{}: {error}; make room or mend the cache directory", path.display()),
-    ))
+    Broken::Final(Failure::of_io(path, error))
 }
 
 fn sort(error: ClmsError) -> Broken {

@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clms::{ClmsError, TaskId, TaskOutcome, TaskStatus};
 use crate::ingest::IngestProgress;
-use crate::store::StoreError;
 use crate::store::inventory::{Lease, Reservation};
 use crate::store::layout::disk_usage;
 
@@ -61,7 +60,7 @@ pub(super) async fn drive(
     let key = job.key.clone();
     // what is to be replaced is served until then: it must not make room
     let _former = job.replaces.and_then(|_| inner.inventory.peek(&key));
-    let (job, end) = match pay(&inner, &job, charge) {
+    let (job, end) = match expect_to_fit(&inner, &job).and_then(|()| pay(&inner, &job, charge)) {
         Ok(()) => walk(&inner, job, &driven, &cancel, &mut room).await,
         Err(failure) => (job.after(Event::Failed(failure.clone())), End::Failed(failure)),
     };
@@ -134,6 +133,25 @@ pub(super) async fn drive(
     });
 }
 
+/// Refuses before the order what can only be refused after it: nothing has been sent yet, and as far as anybody knows the
+/// package does not fit. What the catalogue declares is a hint; who insists is not held up by it.
+fn expect_to_fit(inner: &Inner, job: &Job) -> Result<(), Failure> {
+    if job.step != Step::Order || job.sent.is_some() {
+        return Ok(());
+    }
+    let declared = job.announced.unwrap_or(0);
+    inner.inventory.could_hold(declared).map_err(|error| {
+        let mut failure = Failure::of_store(&error);
+        if declared > 0 {
+            failure.message = format!(
+                "not ordered, for the catalogue declares {declared} bytes: {}; clmsfs fetch orders it all the same",
+                failure.message
+            );
+        }
+        failure
+    })
+}
+
 /// Takes what the fetch costs from its owner's budget: an order, or a download of what was ordered before.
 fn pay(inner: &Inner, job: &Job, charge: Charge) -> Result<(), Failure> {
     match (&job.step, charge) {
@@ -153,7 +171,7 @@ async fn walk(
     let mut watching = None;
     loop {
         if let Err(error) = inner.ledger.save_job(&job) {
-            let failure = Failure::new(FailureKind::Local, error.to_string());
+            let failure = Failure::of_ledger(&error);
             job = job.after(Event::Failed(failure.clone()));
             return (job, End::Failed(failure));
         }
@@ -215,7 +233,7 @@ async fn perform(
             let _ = tokio::fs::remove_file(PackageFiles::below(&inner.cache.staging(&job.key)).part).await;
             let save = |job: &Job| {
                 let saved = inner.ledger.save_job(job);
-                saved.map_err(|error| Failure::new(FailureKind::Local, error.to_string()))
+                saved.map_err(|error| Failure::of_ledger(&error))
             };
             order(inner.service.as_ref(), job, inner.options.link_trust, inner.options.patience, save).await
         }
@@ -323,7 +341,7 @@ async fn bring(
     let link = job.link.as_ref().expect("a downloading job has a link");
     let staging = match inner.cache.stage(&job.key) {
         Ok(staging) => staging,
-        Err(error) => return Event::Failed(local(&error)),
+        Err(error) => return Event::Failed(Failure::of_store(&error)),
     };
     let limit = inner.options.max_package;
     // a hint: the length that the host gives is what counts, and what is checked
@@ -366,7 +384,7 @@ async fn bring(
                 let message = format!("the package has {bytes} bytes, more than max_package_size ({limit}); raise it to fetch this product");
                 return Err(Failure::new(FailureKind::NoSpace, message));
             }
-            reservation().grow_to(bytes).map_err(|error| no_space(&error))
+            reservation().grow_to(bytes).map_err(|error| Failure::of_store(&error))
         },
     )
     .await
@@ -447,22 +465,9 @@ fn reserve<'a>(
     bytes: u64,
 ) -> Result<&'a mut Reservation, Failure> {
     if room.is_none() {
-        *room = Some(inner.inventory.reserve(0).map_err(|error| no_space(&error))?);
+        *room = Some(inner.inventory.reserve(0).map_err(|error| Failure::of_store(&error))?);
     }
     let reservation = room.as_mut().expect("just set");
-    reservation.grow_to(bytes).map_err(|error| no_space(&error))?;
+    reservation.grow_to(bytes).map_err(|error| Failure::of_store(&error))?;
     Ok(reservation)
-}
-
-fn no_space(error: &StoreError) -> Failure {
-    match error {
-        StoreError::Budget { .. } | StoreError::Disk { .. } => {
-            Failure::new(FailureKind::NoSpace, error.to_string())
-        }
-        error => local(error),
-    }
-}
-
-fn local(error: &StoreError) -> Failure {
-    Failure::new(FailureKind::Local, error.to_string())
 }

@@ -50,6 +50,8 @@ pub struct Target {
     pub path: String,
     /// Safe product name.
     pub product: String,
+    /// Size of the package as the catalogue declares it: a hint.
+    pub declared: Option<u64>,
 }
 
 /// How the engine behaves.
@@ -325,7 +327,12 @@ impl Engine {
             return Err(Refusal::Failed(failed.failure.clone()));
         }
         let earlier = state.failed.remove(&target.key);
-        let job = earlier.map_or_else(|| Job::new(target, uid), |failed| Job { uid, ..failed.job.retried() });
+        let mut job =
+            earlier.map_or_else(|| Job::new(target, uid), |failed| Job { uid, ..failed.job.retried() });
+        if insist {
+            // the user knows better than the catalogue how large it is
+            job.announced = None;
+        }
         // the place is taken under the same lock that found it free: one order, one charge, however many ask
         self.start_locked(&mut state, job, Charge::Owner, None).ok_or(Refusal::ShuttingDown)
     }

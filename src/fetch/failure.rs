@@ -1,9 +1,16 @@
 //! Why a fetch ended without data, in the words and kinds that readers, `status` and the ledger share.
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::store::StoreError;
+use crate::store::disk::{Trouble, advice};
+
+use super::ledger::LedgerError;
 
 /// What sort of failure; decides the errno at open() and when the next attempt makes sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -19,6 +26,8 @@ pub enum FailureKind {
     Service,
     /// The package is damaged or holds nothing we can serve: EIO.
     Package,
+    /// The cache's disk is read-only or fails: EIO.
+    Disk,
     /// Something broke on this machine: EIO.
     Local,
     /// The user's orders of this hour are used up: EAGAIN.
@@ -26,6 +35,12 @@ pub enum FailureKind {
     /// The user cancelled it: ECANCELED.
     Cancelled,
 }
+
+/// Longest pause between attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// The same where this machine was the reason: room that came back is not waited for. What an attempt costs at the service
+/// is bounded by the order budget.
+const LONGEST_PAUSE_FOR_A_DISK: Duration = Duration::from_secs(60);
 
 impl FailureKind {
     /// How long the same answer is given again before a new attempt is made, after the first failure.
@@ -36,10 +51,27 @@ impl FailureKind {
     pub fn pause(self) -> Duration {
         match self {
             Self::Cancelled => Duration::ZERO,
-            Self::Credentials | Self::NoSpace | Self::Offline => Duration::from_secs(5),
+            Self::Credentials | Self::NoSpace | Self::Disk | Self::Offline => Duration::from_secs(5),
             Self::Local => Duration::from_secs(30),
             Self::Budget => Duration::from_secs(60),
             Self::Service | Self::Package => Duration::from_secs(20),
+        }
+    }
+
+    /// Beyond this the pause does not grow.
+    pub(super) const fn longest_pause(self) -> Duration {
+        match self {
+            Self::NoSpace | Self::Disk => LONGEST_PAUSE_FOR_A_DISK,
+            _ => LONGEST_PAUSE,
+        }
+    }
+
+    /// The failure that an error of the system means; of the machine where it is no matter of the disk.
+    pub fn of_disk(trouble: Option<Trouble>) -> Self {
+        match trouble {
+            Some(trouble) if trouble.is_lack_of_room() => Self::NoSpace,
+            Some(_) => Self::Disk,
+            None => Self::Local,
         }
     }
 }
@@ -67,6 +99,32 @@ impl Failure {
         // names of packages and words of the service are in it
         let message = crate::text::one_line(&message);
         Self { kind, message, at: super::now(), before: 0, asked: 0 }
+    }
+
+    /// The cache refused.
+    pub fn of_store(error: &StoreError) -> Self {
+        let kind = match error {
+            StoreError::Budget { .. } | StoreError::Disk { .. } => FailureKind::NoSpace,
+            StoreError::Io { source, .. } => FailureKind::of_disk(Trouble::of(source)),
+            _ => FailureKind::Local,
+        };
+        Self::new(kind, error.to_string())
+    }
+
+    /// The books cannot be kept.
+    pub fn of_ledger(error: &LedgerError) -> Self {
+        let kind = match error {
+            LedgerError::Disk { trouble, .. } => FailureKind::of_disk(Some(*trouble)),
+            LedgerError::Open { source, .. } => FailureKind::of_disk(Trouble::of(source)),
+            _ => FailureKind::Local,
+        };
+        Self::new(kind, error.to_string())
+    }
+
+    /// A file of the cache cannot be used.
+    pub fn of_io(path: &Path, error: &io::Error) -> Self {
+        let kind = FailureKind::of_disk(Trouble::of(error));
+        Self::new(kind, format!("{}: {error}{}", path.display(), advice(error)))
     }
 }
 

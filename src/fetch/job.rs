@@ -80,7 +80,8 @@ pub struct Job {
     pub remote: Option<Remote>,
     /// Where the package lies.
     pub link: Option<Url>,
-    /// Size of the package in bytes as the service announced it; a hint, the download itself is the truth.
+    /// Size of the package in bytes as the catalogue declares it, later as the service announced it; a hint, the download
+    /// itself is the truth.
     pub announced: Option<u64>,
     /// Tasks that are of no use any more and must not be adopted again.
     pub burned: Vec<TaskId>,
@@ -160,7 +161,7 @@ impl Job {
             task: None,
             remote: None,
             link: None,
-            announced: None,
+            announced: target.declared,
             burned: Vec::new(),
             reorders: 0,
             link_losses: 0,
@@ -315,6 +316,7 @@ pub(super) mod tests {
             file: FileId::parse("3d9e2413-46ca-4f6e-abf8-b6eb429a4e48").unwrap(),
             path: "clc2018/u2018".into(),
             product: "u2018".into(),
+            declared: None,
         };
         Job { began: 0, ..Job::new(&target, 0) }
     }

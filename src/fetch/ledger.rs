@@ -3,11 +3,14 @@
 //! SQLite in WAL mode with one writer (this process holds the cache's lock). A job is saved before its step
 //! is acted upon, with the database synced to the disk, so that an order is never forgotten.
 
-use std::path::Path;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
+use crate::store::disk::{Trouble, advice};
 use crate::store::inventory::Remembered;
 use crate::store::layout::EntryKey;
 
@@ -19,9 +22,35 @@ const SCHEMA: i64 = 1;
 /// What can go wrong with the ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// The database cannot be used.
-    #[error("ledger: {0}; if the file is damaged, move it away: entries on disk are adopted again")]
-    Database(#[from] rusqlite::Error),
+    /// It cannot be opened or made.
+    #[error("{}: {source}{}", path.display(), advice(source))]
+    Open {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The disk below it refuses.
+    #[error("{}: {source}; {}", path.display(), trouble.way_out())]
+    Disk {
+        /// The database.
+        path: PathBuf,
+        /// What stands in the way.
+        trouble: Trouble,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The file is no database any more.
+    #[error(
+        "ledger: {0}; move it away: entries on disk are adopted again, orders are looked for at the service"
+    )]
+    Damaged(rusqlite::Error),
+    /// Another program has it open.
+    #[error("ledger: {0}; another program has the ledger open: close it there")]
+    Busy(rusqlite::Error),
+    /// The database cannot be used for another reason.
+    #[error("ledger: {0}")]
+    Database(rusqlite::Error),
     /// The ledger was written by a later release.
     #[error(
         "ledger: schema {found} is not known to this release; use the clmsfs that wrote it, or another --cache-dir"
@@ -33,6 +62,47 @@ pub enum LedgerError {
     /// A job cannot be written as JSON.
     #[error("ledger: {0}")]
     Encode(#[from] serde_json::Error),
+}
+
+impl From<rusqlite::Error> for LedgerError {
+    fn from(source: rusqlite::Error) -> Self {
+        let trouble = match source.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Trouble::Full,
+            Some(ErrorCode::ReadOnly) => Trouble::ReadOnly,
+            Some(ErrorCode::CannotOpen) => Trouble::Forbidden,
+            Some(ErrorCode::SystemIoFailure) => Trouble::Failing,
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => return Self::Damaged(source),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => return Self::Busy(source),
+            _ => return Self::Database(source),
+        };
+        Self::Disk { path: "ledger.sqlite".into(), trouble, source }
+    }
+}
+
+impl LedgerError {
+    /// The same with the path. SQLite knows a full disk, and calls everything else an I/O error or "unable to open": the
+    /// system's own number says more of the one, an attempt to make a file of the other.
+    fn precisely(self, connection: &Connection) -> Self {
+        let Self::Disk { path, trouble, source } = self else { return self };
+        let path = connection.path().map_or(path, PathBuf::from);
+        let found = match trouble {
+            Trouble::Failing => {
+                // SAFETY: the handle is of a connection that is open; the call only reads a number.
+                Trouble::of_errno(unsafe { rusqlite::ffi::sqlite3_system_errno(connection.handle()) })
+            }
+            Trouble::Forbidden => attempt_beside(&path).err().and_then(|error| Trouble::of(&error)),
+            certain => Some(certain),
+        };
+        Self::Disk { path, trouble: found.unwrap_or(trouble), source }
+    }
+}
+
+/// Makes and deletes a file beside the database, as SQLite makes its log.
+fn attempt_beside(path: &Path) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-attempt");
+    File::create(&name)?;
+    std::fs::remove_file(&name)
 }
 
 /// What is known of a product that is, or was, in the cache.
@@ -56,7 +126,21 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when it cannot be read or is of a later release.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        // SQLite would only say that it cannot open it
+        File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|source| LedgerError::Open { path: path.to_owned(), source })?;
         let connection = Connection::open(path)?;
+        Self::prepare(&connection).map_err(|error| error.precisely(&connection))?;
+        Ok(Self { connection: Mutex::new(connection) })
+    }
+
+    fn prepare(connection: &Connection) -> Result<(), LedgerError> {
+        // The cache's lock sees to it that nobody else writes. Without this SQLite would map a file, and a write to that
+        // mapping on a full disk (copy-on-write, or over quota) is the end of the process: SIGBUS
+        connection.pragma_update(None, "locking_mode", "exclusive")?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         // a committed job must survive a power loss: it may be a paid order
         connection.pragma_update(None, "synchronous", "full")?;
@@ -76,11 +160,17 @@ impl Ledger {
              pragma user_version = 1;
              commit;",
         )?;
-        Ok(Self { connection: Mutex::new(connection) })
+        Ok(())
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().expect("no code panics while it holds the ledger")
+    }
+
+    /// Writes, and says precisely what stands in the way.
+    fn write<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, LedgerError> {
+        let connection = self.connection();
+        work(&connection).map_err(|error| LedgerError::from(error).precisely(&connection))
     }
 
     /// Saves the job as it is now.
@@ -89,10 +179,12 @@ impl Ledger {
     /// [`LedgerError`]; the job must not go on then.
     pub fn save_job(&self, job: &Job) -> Result<(), LedgerError> {
         let text = serde_json::to_string(job)?;
-        self.connection()
-            .prepare_cached("insert or replace into jobs (key, job) values (?1, ?2)")?
-            .execute(params![job.key.as_str(), text])?;
-        Ok(())
+        self.write(|connection| {
+            connection
+                .prepare_cached("insert or replace into jobs (key, job) values (?1, ?2)")?
+                .execute(params![job.key.as_str(), text])
+        })
+        .map(|_| ())
     }
 
     /// Forgets a job.
@@ -100,8 +192,10 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub fn forget_job(&self, key: &EntryKey) -> Result<(), LedgerError> {
-        self.connection().prepare_cached("delete from jobs where key = ?1")?.execute([key.as_str()])?;
-        Ok(())
+        self.write(|connection| {
+            connection.prepare_cached("delete from jobs where key = ?1")?.execute([key.as_str()])
+        })
+        .map(|_| ())
     }
 
     /// All jobs, ended ones too. One that cannot be understood is left out with a warning: its task is
@@ -143,15 +237,15 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub fn note_uses(&self, uses: &[(EntryKey, u64)]) -> Result<(), LedgerError> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction()?;
-        for (key, last_use) in uses {
-            transaction
-                .prepare_cached("update entries set last_use = ?2 where key = ?1")?
-                .execute(params![key.as_str(), to_sql(*last_use)])?;
-        }
-        transaction.commit()?;
-        Ok(())
+        self.write(|connection| {
+            let transaction = connection.unchecked_transaction()?;
+            for (key, last_use) in uses {
+                transaction
+                    .prepare_cached("update entries set last_use = ?2 where key = ?1")?
+                    .execute(params![key.as_str(), to_sql(*last_use)])?;
+            }
+            transaction.commit()
+        })
     }
 
     /// Remembers a pin.

@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use super::failure::Failure;
 
-/// Longest pause between attempts.
-const LONGEST_REST: Duration = Duration::from_secs(3600);
-
 /// Pauses and time limits. Those of single requests are [`Timeouts`](crate::clms::Timeouts), those between questions
 /// for a task are [`Pace`](super::poller::Pace).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +59,11 @@ impl Patience {
 
     /// Milliseconds since 1970 from when on a new attempt is made after `failure`.
     pub fn retry_at(&self, failure: &Failure) -> u64 {
-        let rest = failure.kind.pause().saturating_mul(1 << failure.before.min(16)).min(LONGEST_REST);
+        let rest = failure
+            .kind
+            .pause()
+            .saturating_mul(1 << failure.before.min(16))
+            .min(failure.kind.longest_pause());
         let rest = u64::try_from((rest / self.hurry.max(1)).as_millis()).unwrap_or(u64::MAX);
         failure.at.saturating_add(rest.max(failure.asked))
     }
@@ -84,6 +85,9 @@ mod tests {
         assert_eq!(rest(&failure), 160_000);
         failure.before = u32::MAX;
         assert_eq!(rest(&failure), 3_600_000);
+        failure.kind = FailureKind::NoSpace;
+        failure.asked = 0;
+        assert_eq!(rest(&failure), 60_000, "room that came back is not waited for");
     }
 
     #[test]

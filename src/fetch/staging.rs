@@ -1,5 +1,6 @@
 //! What earlier runs left in staging: counted from the start, deleted when the mount answers.
 
+use crate::store::foreign;
 use crate::store::layout::{EntryKey, disk_usage};
 
 use super::shared::{Inner, State};
@@ -10,8 +11,10 @@ impl Inner {
         let mut state = self.state();
         let staged =
             std::fs::read_dir(self.cache.staging_root()).into_iter().flatten().filter_map(Result::ok);
-        let left =
-            staged.filter(|entry| !is_owned(&state, entry)).map(|entry| disk_usage(&entry.path())).sum();
+        let left = staged
+            .filter(|entry| foreign::is_scratch(entry) && !is_owned(&state, entry))
+            .map(|entry| disk_usage(&entry.path()))
+            .sum();
         state.leftovers = Some(self.inventory.take_over(left));
     }
 
@@ -19,6 +22,10 @@ impl Inner {
     pub(super) fn sweep_staging(&self) {
         let root = self.cache.staging_root();
         for entry in std::fs::read_dir(root).into_iter().flatten().filter_map(Result::ok) {
+            if !foreign::is_scratch(&entry) {
+                tracing::warn!(path = %entry.path().display(), "what lies here is no fetch's: it is left alone");
+                continue;
+            }
             let apart = {
                 // held while it is moved away: a fetch that begins meanwhile makes a directory of its own
                 let state = self.state();

@@ -29,6 +29,8 @@ use super::passthrough::Passthrough;
 const FORGETS_FOR_GOOD: Version = Version(7, 32);
 /// The default of 16 lets 16 parked requests freeze the readahead of the whole mount.
 const MAX_BACKGROUND: u16 = 1024;
+/// Bytes of the longest name, as on other file systems; the kernel lets FUSE have longer ones.
+const LONGEST_NAME: u32 = 255;
 
 /// The adapter.
 #[derive(Debug)]
@@ -71,6 +73,9 @@ impl Adapter {
     }
 
     fn find(&self, parent: INodeNo, name: &OsStr) -> Result<(Duration, FileAttr), VfsError> {
+        if name.len() > LONGEST_NAME as usize {
+            return Err(VfsError::NameTooLong);
+        }
         let name = name.to_str().ok_or(VfsError::NotFound)?;
         let (node, attributes) = self.vfs().lookup(&self.node(parent)?, name)?;
         let path = node.path(&self.vfs().live_names());
@@ -115,6 +120,8 @@ impl Filesystem for Adapter {
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_DO_READDIRPLUS,
             InitFlags::FUSE_CACHE_SYMLINKS,
+            // else the kernel opens first and truncates then: a cold file would be fetched to be refused
+            InitFlags::FUSE_ATOMIC_O_TRUNC,
             InitFlags::FUSE_PASSTHROUGH,
         ] {
             if let Err(missing) = config.add_capabilities(flag) {
@@ -173,6 +180,13 @@ impl Filesystem for Adapter {
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let opened = self.node(ino).and_then(|node| Ok((self.vfs().open(&node, flags.0)?, node)));
         match opened {
+            Ok((Some(file), _)) if self.shared.must_tell_size(Ino(ino.0)) => {
+                let shared = Arc::clone(&self.shared);
+                self.runtime.spawn_blocking(move || {
+                    shared.tell_size(Ino(ino.0), &file);
+                    shared.opened(Ino(ino.0), file, reply);
+                });
+            }
             Ok((Some(file), _)) => self.shared.opened(Ino(ino.0), file, reply),
             Ok((None, node)) => {
                 let shared = Arc::clone(&self.shared);
@@ -324,7 +338,7 @@ impl Filesystem for Adapter {
         let space = self.vfs().space();
         let blocks = |bytes: u64| bytes / u64::from(BLOCK);
         let free = blocks(space.free);
-        reply.statfs(blocks(space.total), free, free, space.files, 0, BLOCK, 255, BLOCK);
+        reply.statfs(blocks(space.total), free, free, space.files, 0, BLOCK, LONGEST_NAME, BLOCK);
     }
 
     fn access(&self, _req: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {

@@ -325,12 +325,14 @@ async fn fetch_catalog(
 ) -> Result<Catalog, CatalogError> {
     let catalog = Catalog::refresh(client, old, may_hold, is_ready).await?;
     let path = path.to_owned();
-    tokio::task::spawn_blocking(move || {
-        catalog.save(&path)?;
-        Ok(catalog)
-    })
-    .await
-    .expect("saving does not panic")
+    let catalog = tokio::task::spawn_blocking(move || {
+        if let Err(error) = catalog.save(&path) {
+            // what is known is shown all the same; the next refresh saves it
+            tracing::warn!(%error, "the catalogue is in use, but not saved: a start without network would not have it");
+        }
+        catalog
+    });
+    Ok(catalog.await.expect("saving does not panic"))
 }
 
 /// Keeps the catalogue young, behind the mount's back.

@@ -19,6 +19,8 @@ use super::passthrough::{Backing, Passthrough, Way};
 
 /// How often a waiting reader is asked whether it was told to die.
 const ASK: Duration = Duration::from_millis(100);
+/// Longest wait of a reader that cannot be watched.
+const UNWATCHED: Duration = Duration::from_secs(10);
 /// Block size for `stat` and `statfs`.
 pub(super) const BLOCK: u32 = 4096;
 
@@ -44,7 +46,7 @@ pub(super) struct Shared {
     pub(super) passthrough: Passthrough,
     /// Publication whose pages the kernel may still hold, by inode.
     pub(super) pages: Mutex<HashMap<Ino, u64>>,
-    /// Where the kernel is told to forget; set before the first call is taken.
+    /// Where the kernel is told to forget, or a size; set before the first call is taken.
     pub(super) notifier: Arc<OnceLock<Notifier>>,
     /// True when being told to forget an inode makes the kernel drop what is under way to it, too.
     pub(super) forgets_for_good: bool,
@@ -132,6 +134,27 @@ impl Shared {
         }
     }
 
+    /// True when the kernel may still believe that the file has size 0, and reads it through us.
+    pub(super) fn must_tell_size(&self, ino: Ino) -> bool {
+        !self.passthrough.is_allowed() && self.vfs.inodes.is_provisional(ino)
+    }
+
+    /// Tells the kernel the size of a file that had size 0 until now, by its last byte.
+    ///
+    /// read() and fstat() ask for the size; sendfile() and splice() believe what the kernel knows, and would end at once.
+    /// May wait for the kernel's locks: not for a dispatch thread.
+    pub(super) fn tell_size(&self, ino: Ino, file: &OpenFile) {
+        let kernel_reads = self.passthrough.is_allowed() && matches!(file.bytes, Bytes::Whole(_));
+        let (Some(notifier), Some(last)) = (self.notifier.get(), file.size.checked_sub(1)) else { return };
+        let mut byte = [0];
+        if kernel_reads || file.read_at(&mut byte, last).is_err() {
+            return;
+        }
+        if let Err(error) = notifier.store(INodeNo(ino.0), last, &byte) {
+            tracing::debug!(ino = ino.0, %error, "the kernel is not told the size; it will ask");
+        }
+    }
+
     /// The kernel may keep its pages when they are of this very publication.
     fn keep(&self, ino: Ino, generation: u64) -> FopenFlags {
         let mut pages = self.pages.lock().expect("no code panics while it holds the page table");
@@ -183,14 +206,24 @@ pub(super) async fn finish_open(
         Ok(Ok(Opening::Wait(pending))) => {
             tokio::select! {
                 result = pending.wait(Arc::clone(&shared.vfs)) => result,
-                () = told_to_die(pid) => Err(VfsError::Interrupted),
+                end = end_of_patience(pid) => Err(end),
             }
         }
         Ok(Err(error)) => Err(error),
         Err(panic) => Err(VfsError::Local(panic.to_string())),
     };
     match result {
-        Ok(file) => shared.opened(ino, file, reply),
+        Ok(file) => {
+            let telling = Arc::clone(&shared);
+            let told = tokio::task::spawn_blocking(move || {
+                telling.tell_size(ino, &file);
+                file
+            });
+            match told.await {
+                Ok(file) => shared.opened(ino, file, reply),
+                Err(panic) => reply.error(errno(&VfsError::Local(panic.to_string()))),
+            }
+        }
         Err(error) => {
             tracing::debug!(ino = ino.0, pid, %error, "open refused");
             reply.error(errno(&error));
@@ -198,16 +231,20 @@ pub(super) async fn finish_open(
     }
 }
 
-async fn told_to_die(pid: u32) {
+/// Returns when the reader has to be let go without its file.
+async fn end_of_patience(pid: u32) -> VfsError {
     if pid == 0 {
-        // a process of another pid namespace cannot be watched
-        return std::future::pending().await;
+        // of a pid namespace that we cannot see into: nobody could kill it while it waits
+        tokio::time::sleep(UNWATCHED).await;
+        let why = "the fetch is under way; this reader's process cannot be seen from the mount's pid namespace and could \
+                   not be killed while it waits: open again later, or run the mount in the host's pid namespace";
+        return VfsError::NotReady(why.to_owned());
     }
     let mut ask = tokio::time::interval(ASK);
     loop {
         ask.tick().await;
         if is_told_to_die(pid) {
-            return;
+            return VfsError::Interrupted;
         }
     }
 }

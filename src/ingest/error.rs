@@ -112,11 +112,6 @@ pub enum IngestError {
 }
 
 impl IngestError {
-    /// True when the disk is full (ENOSPC or EDQUOT): evicting entries may help, ordering again will not.
-    pub fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Disk { errno: Some(libc::ENOSPC | libc::EDQUOT), .. })
-    }
-
     /// True when the package's bytes are to blame and downloading it again may help.
     pub fn is_damaged_download(&self) -> bool {
         matches!(self, Self::NotAPackage { .. } | Self::Damaged { .. })

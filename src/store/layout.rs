@@ -20,9 +20,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
+use super::disk::Trouble;
 
 /// Content of `VERSION` for the layout this release writes.
 const VERSION: &str = "clmsfs-cache 1\n";
+/// How the names of discarded directories in `staging/` begin.
+pub(super) const TRASH: &str = ".trash-";
 
 /// Name of an entry on disk: what is fetched and cached as one piece.
 ///
@@ -103,6 +106,7 @@ impl CacheDir {
             .map_err(fail(&lock_path))?;
         take_lock(&lock, &root)?;
         check_version(&root)?;
+        drop_half_catalogs(&root);
         for name in ["rasters", "staging"] {
             let path = root.join(name);
             if !path.is_dir() {
@@ -210,8 +214,18 @@ impl CacheDir {
     /// # Errors
     /// [`StoreError::Io`] when it cannot be moved; a failing deletion is left to the sweep at the next start.
     pub fn discard(&self, path: &Path) -> Result<(), StoreError> {
-        if let Some(apart) = self.set_apart(path)? {
-            apart.delete();
+        match self.set_apart(path) {
+            Ok(Some(apart)) => apart.delete(),
+            Ok(None) => {}
+            // a rename may need room that a deletion does not (btrfs over its quota). A crash meanwhile leaves a part, which
+            // is swept with staging or noticed as a damaged entry
+            Err(StoreError::Io { source, .. })
+                if Trouble::of(&source).is_some_and(Trouble::is_lack_of_room) =>
+            {
+                fs::remove_dir_all(path)
+                    .map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -239,7 +253,7 @@ impl CacheDir {
         use std::sync::atomic::{AtomicU64, Ordering};
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let trash = self.staging_root().join(format!(".trash-{}-{number}", std::process::id()));
+        let trash = self.staging_root().join(format!("{TRASH}{}-{number}", std::process::id()));
         match fs::rename(path, &trash) {
             Ok(()) => Ok(Some(Apart(trash))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -306,8 +320,11 @@ fn take_lock(mut lock: &File, root: &Path) -> Result<(), StoreError> {
         lock.read_to_string(&mut owner).map_err(fail)?;
         return Err(StoreError::Locked { path: root.to_owned(), owner: owner.trim().to_owned() });
     }
-    lock.set_len(0).map_err(fail)?;
-    writeln!(lock, "pid {}", std::process::id()).map_err(fail)
+    // only for the message of whoever comes second: a full disk does not keep the first one out
+    if let Err(error) = lock.set_len(0).and_then(|()| writeln!(lock, "pid {}", std::process::id())) {
+        tracing::warn!(%error, "the lock does not say who holds it");
+    }
+    Ok(())
 }
 
 fn check_version(root: &Path) -> Result<(), StoreError> {
@@ -315,19 +332,49 @@ fn check_version(root: &Path) -> Result<(), StoreError> {
     let fail = |source| StoreError::Io { path: path.clone(), source };
     match fs::read_to_string(&path) {
         Ok(text) if text == VERSION => Ok(()),
-        Ok(text) => Err(StoreError::Version { path: path.clone(), found: text.trim().to_owned() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let fresh = root.join(FRESH_VERSION);
-            let mut file = File::create(&fresh).map_err(fail)?;
-            file.write_all(VERSION.as_bytes()).map_err(fail)?;
-            file.sync_all().map_err(fail)?;
-            fs::rename(&fresh, &path).map_err(fail)?;
-            sync_directory(root).map_err(fail)?;
-            // the root itself may be new; a parent that we must not read cannot be synced
-            let _ = root.parent().map(sync_directory);
-            Ok(())
+        // earlier builds left an empty one behind when the disk was full at their first start
+        Ok(text) if text.is_empty() && !root.join("ledger.sqlite").exists() => {
+            write_version(root, &path).map_err(fail)
         }
+        Ok(text) => {
+            // nobody knows what it is: it may be long, or move a terminal's cursor
+            let found: String = text.trim().escape_debug().take(60).collect();
+            Err(StoreError::Version { path: path.clone(), found })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => write_version(root, &path).map_err(fail),
         Err(error) => Err(fail(error)),
+    }
+}
+
+/// Writes `VERSION` whole or not at all: half of one would be the version of nobody.
+fn write_version(root: &Path, path: &Path) -> io::Result<()> {
+    let new = root.join(FRESH_VERSION);
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&new)?;
+        file.write_all(VERSION.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        sync_directory(root)?;
+        // the root itself may be new; a parent that we must not read cannot be synced
+        let _ = root.parent().map(sync_directory);
+        Ok(())
+    };
+    let written = write();
+    if written.is_err() {
+        // the first error is the one that counts
+        let _ = fs::remove_file(&new);
+    }
+    written
+}
+
+/// Deletes what a kill left of a catalogue that was being saved. Only under the lock: nobody else writes then.
+fn drop_half_catalogs(root: &Path) {
+    for entry in fs::read_dir(root).into_iter().flatten().filter_map(Result::ok) {
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| name.starts_with("catalog.json.") && name.ends_with(".tmp")) {
+            // what stays is only a little room lost
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -418,6 +465,33 @@ mod tests {
         drop(CacheDir::open(dir.path()).unwrap());
         assert_eq!(fs::read_to_string(dir.path().join("VERSION")).unwrap(), VERSION);
         assert!(!dir.path().join(FRESH_VERSION).exists());
+    }
+
+    #[test]
+    fn an_empty_version_of_a_first_start_on_a_full_disk_is_written_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("lock"), "").unwrap();
+        fs::write(dir.path().join("VERSION"), "").unwrap();
+        drop(CacheDir::open(dir.path()).unwrap());
+        assert_eq!(fs::read_to_string(dir.path().join("VERSION")).unwrap(), VERSION);
+        fs::write(dir.path().join("ledger.sqlite"), "").unwrap();
+        fs::write(dir.path().join("VERSION"), "").unwrap();
+        assert!(
+            matches!(CacheDir::open(dir.path()), Err(StoreError::Version { .. })),
+            "it was used: no guess"
+        );
+    }
+
+    #[test]
+    fn halves_of_saved_catalogues_go_at_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(CacheDir::open(dir.path()).unwrap());
+        for name in ["catalog.json", "catalog.json.7-00000000.tmp", "catalog.json.bak"] {
+            fs::write(dir.path().join(name), "x").unwrap();
+        }
+        drop(CacheDir::open(dir.path()).unwrap());
+        assert!(dir.path().join("catalog.json").exists() && dir.path().join("catalog.json.bak").exists());
+        assert!(!dir.path().join("catalog.json.7-00000000.tmp").exists());
     }
 
     #[test]

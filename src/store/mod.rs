@@ -3,11 +3,13 @@
 //! This room knows files and bytes; it knows neither the service nor the mount.
 
 pub mod checksum;
+pub mod disk;
 pub mod entry;
 pub mod entry_dir;
 pub mod eviction;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod foreign;
 pub mod inventory;
 pub mod layout;
 pub mod raster_file;
@@ -70,9 +72,13 @@ pub enum StoreError {
     },
     /// The disk itself is too full.
     #[error(
-        "{needed} bytes do not fit: the disk has {free} bytes free and {floor} must stay free; make room on the disk"
+        "{needed} bytes do not fit: the disk of {} has {free} bytes free and {floor} must stay free; \
+             make room on the disk, or lower --free-space-floor",
+        path.display()
     )]
     Disk {
+        /// The cache.
+        path: PathBuf,
         /// Bytes asked for.
         needed: u64,
         /// Free bytes on the file system.
@@ -99,7 +105,7 @@ pub enum StoreError {
         key: layout::EntryKey,
     },
     /// A file operation failed.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), disk::advice(source))]
     Io {
         /// The file or directory.
         path: PathBuf,

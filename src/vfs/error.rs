@@ -8,6 +8,9 @@ pub enum VfsError {
     /// No such name.
     #[error("no such file")]
     NotFound,
+    /// No file system here has such long names.
+    #[error("the name is longer than 255 bytes")]
+    NameTooLong,
     /// A file of an edition that was replaced by a newer one: the name leads to the newer one.
     #[error("replaced by a newer edition; look the name up again")]
     Replaced,
@@ -57,6 +60,7 @@ impl VfsError {
     pub fn errno(&self) -> i32 {
         match self {
             Self::NotFound => libc::ENOENT,
+            Self::NameTooLong => libc::ENAMETOOLONG,
             Self::Replaced => libc::ESTALE,
             Self::NotADirectory => libc::ENOTDIR,
             Self::IsADirectory => libc::EISDIR,
@@ -76,7 +80,9 @@ impl VfsError {
                 FailureKind::Offline => libc::ENETDOWN,
                 FailureKind::Budget => libc::EAGAIN,
                 FailureKind::Cancelled => libc::ECANCELED,
-                FailureKind::Service | FailureKind::Package | FailureKind::Local => libc::EIO,
+                FailureKind::Service | FailureKind::Package | FailureKind::Disk | FailureKind::Local => {
+                    libc::EIO
+                }
             },
         }
     }

@@ -88,6 +88,7 @@ pub fn target(product: Product<'_>) -> Target {
         file: product.file_id(),
         path: format!("{}/{}", dataset.name(), product.name()),
         product: product.name().to_string(),
+        declared: product.declared_size(),
     }
 }
 

@@ -32,6 +32,21 @@ async fn a_package_that_does_not_fit_is_not_begun() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_catalogue_declares_too_large_is_ordered_only_for_who_insists() {
+    let mut house = House::new();
+    house.options.orders_per_hour = 1;
+    let engine = house.engine();
+    let declared = Some(1 << 50);
+    let target = crate::fetch::engine::Target { declared, ..target(1) };
+    let failure = engine.request(&target, 7, false).unwrap().wait().await.unwrap_err();
+    assert_eq!((failure.kind, house.service.orders()), (FailureKind::NoSpace, 0));
+    assert!(failure.message.contains("clmsfs fetch"), "{}", failure.message);
+    // the declaration is an editor's text, and the refusal cost nothing of the user's one order
+    engine.request(&target, 7, true).unwrap().wait().await.unwrap();
+    assert_eq!(house.service.orders(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_size_that_is_announced_much_too_large_is_not_believed() {
     let house = House::new();
     house.service.world().lives = [vec![Stage::Sized(1 << 50)]].into();

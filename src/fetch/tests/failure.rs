@@ -323,15 +323,20 @@ async fn a_package_that_cannot_be_served_costs_no_second_order() {
 
 #[tokio::test(start_paused = true)]
 async fn a_crashed_conversion_is_a_failure_of_this_machine() {
-    for error in [
-        IngestError::Child { reason: "died of signal 9".to_owned() },
-        IngestError::Timeout { seconds: 5 },
-        IngestError::Disk { action: "write".to_owned(), reason: "EIO".to_owned(), errno: Some(libc::EIO) },
+    let disk = |errno| IngestError::Disk { action: "write".to_owned(), reason: "x".to_owned(), errno };
+    for (error, kind) in [
+        (IngestError::Child { reason: "died of signal 9".to_owned() }, FailureKind::Local),
+        (IngestError::Timeout { seconds: 5 }, FailureKind::Local),
+        (disk(None), FailureKind::Local),
+        (disk(Some(libc::EIO)), FailureKind::Disk),
+        (disk(Some(libc::EROFS)), FailureKind::Disk),
+        (disk(Some(libc::ENOSPC)), FailureKind::NoSpace),
+        (disk(Some(libc::EDQUOT)), FailureKind::NoSpace),
     ] {
         let house = House::new();
         house.converter.plan([Conversion::Fails(error)]);
         let engine = house.engine();
-        assert_eq!(fails(&engine).await.kind, FailureKind::Local);
+        assert_eq!(fails(&engine).await.kind, kind);
         assert!(house.staged().is_empty());
         fetch(&engine).await.unwrap();
         assert_eq!(house.service.orders(), 1);

@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::StoreError;
 use super::eviction::{Candidate, Plan, plan};
+use super::foreign;
 use super::layout::{CacheDir, EntryKey, disk_usage, free_space};
 
 mod lease;
@@ -149,8 +150,9 @@ impl Inventory {
         let listing =
             std::fs::read_dir(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
         for entry in listing.filter_map(Result::ok) {
-            let Some(key) = entry.file_name().to_str().and_then(|name| EntryKey::new(name).ok()) else {
-                tracing::warn!(path = %entry.path().display(), "a foreign file lies among the entries; it is left alone");
+            let Some(key) = foreign::entry_key(&entry, |key| known.contains_key(key)) else {
+                let path = entry.path();
+                tracing::warn!(path = %path.display(), "what lies here is no entry: it is left alone and not counted");
                 continue;
             };
             let last_use = known.get(&key).map_or_else(now, |entry| entry.last_use);
@@ -176,10 +178,7 @@ impl Inventory {
     pub fn count_books(&self) {
         let root = self.cache.root();
         let listing = std::fs::read_dir(root).into_iter().flatten().filter_map(Result::ok);
-        let files: u64 = listing
-            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
-            .map(|entry| disk_usage(&entry.path()))
-            .sum();
+        let files: u64 = listing.filter(foreign::is_book).map(|entry| disk_usage(&entry.path())).sum();
         // the three directories themselves: root, rasters, staging
         self.state().books = files + 3 * 4096;
     }
@@ -308,44 +307,15 @@ impl Inventory {
     /// Sets `more` bytes aside.
     fn set_aside(&self, more: u64) -> Result<(), StoreError> {
         // before the lock: a file system on a network may take its time
-        let free = free_space(self.cache.root())
-            .map_err(|source| StoreError::Io { path: self.cache.root().to_owned(), source })?;
+        let free = self.free_on_disk()?;
         let victims = {
             let mut state = self.state();
-            let used = usage(&state, self.limits).total();
-            let over_budget = used.saturating_add(more).saturating_sub(self.limits.bytes);
-            // all that is promised and not written yet will still land on the disk
-            let unwritten = state.reserved.saturating_sub(state.written);
-            let disk_need = more.saturating_add(unwritten).saturating_add(self.limits.free_floor);
-            let over_disk = disk_need.saturating_sub(free);
-            let candidates = state
-                .items
-                .iter()
-                .map(|(key, item)| Candidate {
-                    key: key.clone(),
-                    bytes: item.bytes,
-                    last_use: item.last_use,
-                    held: item.readers > 0 || state.pins.contains(key),
-                })
-                .collect();
-            let slack = self.limits.bytes / 20;
-            match plan(candidates, over_budget.max(over_disk), slack) {
-                Plan::Evict(victims) => {
-                    for key in &victims {
-                        state.items.remove(key);
-                    }
-                    state.reserved += more;
-                    victims
-                }
-                Plan::TooLittle { .. } if over_disk >= over_budget => {
-                    return Err(StoreError::Disk { needed: more, free, floor: self.limits.free_floor });
-                }
-                Plan::TooLittle { missing } => {
-                    let room = more.saturating_sub(missing);
-                    let held = self.limits.bytes.saturating_sub(room);
-                    return Err(StoreError::Budget { needed: more, limit: self.limits.bytes, held });
-                }
+            let victims = self.victims(&state, more, free)?;
+            for key in &victims {
+                state.items.remove(key);
             }
+            state.reserved += more;
+            victims
         };
         for key in &victims {
             self.remove_files(key);
@@ -353,11 +323,54 @@ impl Inventory {
         Ok(())
     }
 
+    /// Whether `bytes` could be set aside now, perhaps after evicting; evicts and reserves nothing.
+    ///
+    /// # Errors
+    /// As [`Inventory::reserve`].
+    pub fn could_hold(&self, bytes: u64) -> Result<(), StoreError> {
+        let free = self.free_on_disk()?;
+        self.victims(&self.state(), bytes, free).map(|_| ())
+    }
+
+    fn free_on_disk(&self) -> Result<u64, StoreError> {
+        let root = self.cache.root();
+        free_space(root).map_err(|source| StoreError::Io { path: root.to_owned(), source })
+    }
+
+    /// Who must go so that `more` bytes fit, on a disk with `free` bytes.
+    fn victims(&self, state: &State, more: u64, free: u64) -> Result<Vec<EntryKey>, StoreError> {
+        let used = usage(state, self.limits).total();
+        let over_budget = used.saturating_add(more).saturating_sub(self.limits.bytes);
+        // all that is promised and not written yet will still land on the disk
+        let unwritten = state.reserved.saturating_sub(state.written);
+        let disk_need = more.saturating_add(unwritten).saturating_add(self.limits.free_floor);
+        let over_disk = disk_need.saturating_sub(free);
+        let candidates = state.items.iter().map(|(key, item)| Candidate {
+            key: key.clone(),
+            bytes: item.bytes,
+            last_use: item.last_use,
+            held: item.readers > 0 || state.pins.contains(key),
+        });
+        let slack = self.limits.bytes / 20;
+        match plan(candidates.collect(), over_budget.max(over_disk), slack) {
+            Plan::Evict(victims) => Ok(victims),
+            Plan::TooLittle { .. } if over_disk >= over_budget => {
+                let path = self.cache.root().to_owned();
+                Err(StoreError::Disk { path, needed: more, free, floor: self.limits.free_floor })
+            }
+            Plan::TooLittle { missing } => {
+                let room = more.saturating_sub(missing);
+                let held = self.limits.bytes.saturating_sub(room);
+                Err(StoreError::Budget { needed: more, limit: self.limits.bytes, held })
+            }
+        }
+    }
+
     /// Publishes `staged` under `key`, in place of the entry that is there, and turns `reservation` into the entry's
     /// real size. Who reads the former entry keeps its open files.
     ///
     /// # Errors
-    /// [`StoreError::Io`]; when the entry is visible then, it may not survive a power loss.
+    /// [`StoreError::Io`]: the entry is not published.
     pub fn publish(
         &self,
         reservation: Reservation,
@@ -377,7 +390,10 @@ impl Inventory {
             self.state().take_in(key.clone(), bytes, now());
         }
         drop(reservation);
-        self.cache.settle(staged)?;
+        if let Err(error) = self.cache.settle(staged) {
+            // whole and visible: readers need not suffer. A power loss may cost it, and then it is fetched again
+            tracing::warn!(%key, %error, "the entry is published, but may not survive a power loss");
+        }
         Ok(bytes)
     }
 

@@ -31,6 +31,7 @@ fn publish(fixture: &Fixture, name: &str, bytes: usize) -> Result<u64, StoreErro
     let reservation = fixture.inventory.reserve(bytes as u64)?;
     let staged = fixture.cache.stage(&key(name)).unwrap().join("entry");
     std::fs::create_dir(&staged).unwrap();
+    std::fs::write(staged.join("zarr.json"), "").unwrap();
     std::fs::write(staged.join("data"), vec![7; bytes]).unwrap();
     fixture.inventory.publish(reservation, &staged, &key(name))
 }
@@ -110,4 +111,28 @@ fn a_restart_adopts_entries_and_remembers_pins_and_uses() {
     assert_eq!(holdings[0].key, key("b"));
     assert!(holdings[0].pinned && holdings[0].last_use == 5);
     assert_eq!(holdings.len(), 2);
+}
+
+#[test]
+fn what_others_put_into_the_cache_is_neither_counted_nor_evicted() {
+    let fixture = fixture(400_000);
+    publish(&fixture, "a", 100_000).unwrap();
+    let rasters = fixture.cache.entries();
+    std::fs::create_dir(rasters.join("backup")).unwrap();
+    std::fs::write(rasters.join("backup/thesis.tex"), vec![7; 300_000]).unwrap();
+    std::fs::write(rasters.join("notes.txt"), vec![7; 300_000]).unwrap();
+    std::fs::write(fixture.cache.root().join("film.mkv"), vec![7; 300_000]).unwrap();
+    let limits = Limits { bytes: 400_000, free_floor: 0 };
+    let again =
+        Arc::new(Inventory::take_stock(Arc::clone(&fixture.cache), limits, &[], Box::new(|_| {})).unwrap());
+    assert!(again.usage().total() < 150_000, "{:?}", again.usage());
+    again.could_hold(300_000).unwrap();
+    assert!(again.contains(&key("a")), "asking evicts nothing");
+    let reservation = again.reserve(300_000).unwrap();
+    assert!(!again.contains(&key("a")));
+    assert!(matches!(again.could_hold(300_000), Err(StoreError::Budget { .. })));
+    drop(reservation);
+    for kept in ["rasters/backup/thesis.tex", "rasters/notes.txt", "film.mkv"] {
+        assert!(fixture.cache.root().join(kept).exists(), "{kept}");
+    }
 }

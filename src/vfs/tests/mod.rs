@@ -26,7 +26,7 @@ fn file(name: &str, kind: &str) -> Value {
     let format = if kind == "Vector" { "GPKG" } else { "Geotiff" };
     json!({
         "@id": format!("id-of-{name}"), "file": name, "format": format, "path": format!("H:\\{name}.zip"),
-        "source": "EEA", "size": "125.0 MB", "type": kind, "year": "2018"
+        "source": "EEA", "size": "1.3 MB", "type": kind, "year": "2018"
     })
 }
 

@@ -152,6 +152,7 @@ fn the_table_of_errnos() {
         (FailureKind::Service, libc::EIO),
         (FailureKind::Package, libc::EIO),
         (FailureKind::Local, libc::EIO),
+        (FailureKind::Disk, libc::EIO),
         (FailureKind::Cancelled, libc::ECANCELED),
     ] {
         assert_eq!(fetch(kind), errno, "{kind:?}");

@@ -153,7 +153,7 @@ async fn attributes_tell_what_a_product_is_doing() {
         mount.vfs.xattr(&node, &format!("user.clmsfs.{name}")).ok()
     };
     assert_eq!(get("clc2018/a/a.tif", "state").as_deref(), Some("cold"));
-    assert_eq!(get("clc2018/a", "size").as_deref(), Some("125000000"), "as the catalogue says");
+    assert_eq!(get("clc2018/a", "size").as_deref(), Some("1300000"), "as the catalogue says");
     assert_eq!(get("clc2018/a", "data_id").as_deref(), Some("uid-of-clc2018/id-of-a"));
     assert_eq!(get("clc2018", "state").as_deref(), Some("cold"));
     assert_eq!(get("clc2018", "products").as_deref(), Some("3"));

@@ -175,5 +175,6 @@ pub(crate) fn target(number: u32) -> Target {
         file: FileId::parse(&format!("file-{number}")).unwrap(),
         path: format!("dataset/product-{number}"),
         product: format!("product-{number}"),
+        declared: None,
     }
 }
