@@ -143,7 +143,7 @@ fn a_mount_outlives_the_file_of_its_program() {
     let program = stage.folder().join("clmsfs-of-yesterday");
     std::fs::copy(crate::support::process::CLMSFS, &program).unwrap();
     let script = format!("shift; exec {} \"$@\"", program.display());
-    let mount = stage.mount(&simulator).under("sh", ["-c", &script, "sh"].map(Into::into).to_vec()).start();
+    let mount = stage.mount(&simulator).under(&["sh", "-c", &script, "sh"]).start();
     std::fs::remove_file(&program).unwrap();
     mount.cat("fine").success();
 }

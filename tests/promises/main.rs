@@ -8,9 +8,13 @@
 
 mod bad_rasters;
 mod cache_budget;
+mod cache_folder;
 mod catalogue;
 mod crash_points;
 mod crash_resume;
+mod damaged_entries;
+mod disk_fails;
+mod disk_full;
 mod eagain;
 mod errors;
 mod faults;
@@ -25,6 +29,9 @@ mod netcdf;
 mod pixels;
 mod policy;
 mod power_loss;
+mod read_only;
+mod readers;
+mod reading_ways;
 mod refresh;
 mod sandbox;
 mod secrets;

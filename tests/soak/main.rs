@@ -145,9 +145,9 @@ fn at_rest(world: &World, mount: &Mount, simulator: &Simulator) -> Size {
     idle(mount);
     // Threads for blocking work end when they had nothing to do for a while.
     let began = Instant::now();
-    let mut least = size(mount.id());
+    let mut least = size(mount.pid());
     wait::until_true("a daemon whose size does not change", || {
-        let now = size(mount.id());
+        let now = size(mount.pid());
         let smaller = now.threads < least.threads || now.descriptors < least.descriptors;
         least = Size {
             resident: now.resident,

@@ -96,10 +96,9 @@ fn record(stage: &Stage) -> Recording {
     }
     let simulator = stage.simulator("queued = '20ms'\nrunning = '20ms'");
     let trace = stage.folder().join("mount.trace");
-    let (option, text) = (trace.clone().into_os_string(), format!("trace={CALLS}"));
-    let arguments = ["-D", "-f", "-y", "-xx", "-s", "100000000", "-e", &text, "-o"].map(Into::into);
-    let mut mount =
-        stage.mount(&simulator).under("strace", arguments.into_iter().chain([option]).collect()).start();
+    let (text, file) = (format!("trace={CALLS}"), trace.display().to_string());
+    let strace = ["strace", "-D", "-f", "-y", "-xx", "-s", "100000000", "-e", &text, "-o", &file];
+    let mut mount = stage.mount(&simulator).under(&strace).start();
     for name in ["one", "two"] {
         mount.cat(name).success();
     }

@@ -2,6 +2,8 @@
 
 pub(crate) mod content;
 pub(crate) mod control;
+pub(crate) mod disk;
+pub(crate) mod faulty;
 pub(crate) mod gauge;
 pub(crate) mod inotify;
 pub(crate) mod meddler;

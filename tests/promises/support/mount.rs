@@ -54,9 +54,9 @@ impl MountBuilder {
         self
     }
 
-    /// Runs it under another program, whose arguments end where the mount's command begins.
-    pub(crate) fn under(mut self, program: &str, arguments: Vec<OsString>) -> Self {
-        self.under = std::iter::once(program.into()).chain(arguments).collect();
+    /// Runs it under another program: these words, then the mount's command line.
+    pub(crate) fn under(mut self, words: &[impl AsRef<std::ffi::OsStr>]) -> Self {
+        self.under = words.iter().map(|word| word.as_ref().to_owned()).collect();
         self
     }
 
@@ -68,6 +68,22 @@ impl MountBuilder {
         self.arguments.push(name.into());
         self.arguments.push(value.as_ref().into());
         self
+    }
+
+    /// Sends the log to this file instead of the one that [`Mount::log`] reads.
+    pub(crate) fn errors_to(self, path: &str) -> Self {
+        self.under(&["sh", "-c", r#"log="$0"; exec "$@" 2>>"$log""#, path])
+    }
+
+    /// Adds a flag as one word, `--name=value`.
+    pub(crate) fn switch(mut self, text: &str) -> Self {
+        self.arguments.push(text.into());
+        self
+    }
+
+    /// Another folder for the cache.
+    pub(crate) fn cache(self, path: &Path) -> Self {
+        self.flag("--cache-dir", path)
     }
 
     /// Adds a variable to its environment.
@@ -96,9 +112,41 @@ impl MountBuilder {
     /// Mounts, waits until it answers.
     #[track_caller]
     pub(crate) fn start(self) -> Mount {
+        let (arguments, point, cache) = self.command_line();
+        let pid = Arc::new(AtomicU32::new(0));
+        let mut mount = Mount {
+            service: start(&self.folder, &self.under, &arguments, &self.environment, &point),
+            _watchdog: watch(Arc::clone(&pid), self.watchdog),
+            watched: pid,
+            folder: self.folder,
+            arguments,
+            environment: self.environment,
+            under: self.under,
+            credentials: self.credentials,
+            simulator: self.simulator,
+            point,
+            cache,
+        };
+        mount.answers();
+        mount
+    }
+
+    /// Runs it where it is expected to end by itself.
+    #[track_caller]
+    pub(crate) fn refused(self) -> Finished {
+        let (arguments, _, _) = self.command_line();
+        let mut command = process::clmsfs(&self.folder);
+        command.args(arguments).envs(self.environment);
+        Reader::spawn(command).finish()
+    }
+
+    /// Arguments, mount point and cache.
+    fn command_line(&self) -> (Vec<OsString>, PathBuf, PathBuf) {
         let point = self.folder.join("mount");
         std::fs::create_dir_all(&point).unwrap();
-        let cache = self.folder.join("cache");
+        let given = self.arguments.iter().position(|argument| argument == "--cache-dir");
+        let cache =
+            given.map_or_else(|| self.folder.join("cache"), |at| self.arguments[at + 1].clone().into());
         let mut arguments: Vec<OsString> = vec!["mount".into(), point.clone().into()];
         let mut flag = |name: &str, value: OsString| {
             if !self.arguments.iter().any(|argument| argument == name) {
@@ -106,7 +154,7 @@ impl MountBuilder {
             }
         };
         flag("--credentials", self.credentials.clone().into());
-        flag("--api-url", self.api.into());
+        flag("--api-url", self.api.clone().into());
         flag("--cache-dir", cache.clone().into());
         flag("--cache-size", "4GB".into());
         flag("--free-space-floor", "16MB".into());
@@ -115,23 +163,8 @@ impl MountBuilder {
         flag("--poll-max", "200ms".into());
         flag("--orders-per-hour", "1000".into());
         flag("--log", "debug".into());
-        arguments.extend(self.arguments);
-        let pid = Arc::new(AtomicU32::new(0));
-        let mut mount = Mount {
-            service: start(&self.folder, &self.under, &arguments, &self.environment, &point),
-            credentials: self.credentials,
-            simulator: self.simulator,
-            _watchdog: watch(Arc::clone(&pid), self.watchdog),
-            watched: pid,
-            folder: self.folder,
-            arguments,
-            environment: self.environment,
-            under: self.under,
-            point,
-            cache,
-        };
-        mount.answers();
-        mount
+        arguments.extend(self.arguments.iter().cloned());
+        (arguments, point, cache)
     }
 }
 
@@ -290,12 +323,6 @@ impl Mount {
         self.service.kill();
         self.service = start(&self.folder, &self.under, &self.arguments, &self.environment, &self.point);
         self.watched.store(self.service.id(), Ordering::SeqCst);
-    }
-
-    /// Id of its process.
-    #[allow(dead_code, reason = "of the promises none asks; the soak does")]
-    pub(crate) fn id(&self) -> u32 {
-        self.service.id()
     }
 
     /// Ends it in order, by a signal.

@@ -29,19 +29,20 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
 
 /// `clmsfs` without anything of the user's own settings.
 pub(crate) fn clmsfs(home: &Path) -> Command {
-    clmsfs_under(home, &[])
+    within(home, CLMSFS.as_ref())
 }
 
 /// [`clmsfs`] as the last argument of another command, if there is one.
 pub(crate) fn clmsfs_under(home: &Path, outer: &[OsString]) -> Command {
-    let mut command = match outer {
-        [] => command(CLMSFS),
-        [program, arguments @ ..] => {
-            let mut outer = command(program);
-            outer.args(arguments).arg(CLMSFS);
-            outer
-        }
-    };
+    let [program, arguments @ ..] = outer else { return clmsfs(home) };
+    let mut command = within(home, program);
+    command.args(arguments).arg(CLMSFS);
+    command
+}
+
+/// A program in the environment of [`clmsfs`].
+pub(crate) fn within(home: &Path, program: &OsStr) -> Command {
+    let mut command = command(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CLMSFS_") || name.to_string_lossy().starts_with("XDG_") {
             command.env_remove(name);
