@@ -3,11 +3,12 @@ SHELL := /bin/bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test interop-qgis crash soak bench build lint fmt clean
+.PHONY: help demo test fuzz interop-qgis crash soak bench build lint fmt clean
 
 help:
 	@echo "make demo    build, mount a simulated service and walk through it; leaves nothing behind"
 	@echo "make test    lint, all tests (through real mounts), and how many ran"
+	@echo "make fuzz    feed every reader of foreign bytes with made-up ones, each for FUZZ_SECONDS (60)"
 	@echo "make interop-qgis   what QGIS makes of every kind of package (installs QGIS: 680 MB)"
 	@echo "make crash   kill the daemon 208 times, and lose power at thousands of moments (ten minutes)"
 	@echo "make soak    ten minutes of readers, evictions, faults and restarts"
@@ -27,6 +28,10 @@ test:
 	@scripts/system-packages test
 	@scripts/interop-python
 	@CLMSFS_TEST_PYTHON="$(abspath $(TARGET))/interop/bin/python" scripts/run-tests
+
+fuzz:
+	@scripts/system-packages build
+	@scripts/fuzz
 
 interop-qgis:
 	@scripts/system-packages qgis

@@ -32,9 +32,13 @@ pub mod config;
 pub mod control;
 pub mod fetch;
 pub mod fuse;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ingest;
 pub mod simulator;
 pub mod store;
+mod sync;
 pub mod text;
 pub mod vfs;
 pub mod view;

@@ -35,16 +35,16 @@ pub enum Coverage {
 }
 
 /// One page of the search.
-struct Page {
-    items: Vec<Value>,
+pub(super) struct Page {
+    pub(super) items: Vec<Value>,
     total: Option<usize>,
     /// The service's link to the next page, as it wrote it.
-    next: Option<String>,
+    pub(super) next: Option<String>,
 }
 
 impl Page {
     /// `None` when there is no list of items where one should be.
-    fn read(answer: Value) -> Option<Self> {
+    pub(super) fn read(answer: Value) -> Option<Self> {
         let mut answer = match answer {
             Value::Array(items) => return Some(Self { items, total: None, next: None }),
             other => other,
@@ -68,7 +68,7 @@ impl Page {
 
 /// What a round through all pages has met.
 #[derive(Default)]
-struct Round {
+pub(super) struct Round {
     /// Pages asked for.
     asked: HashSet<Url>,
     datasets: HashSet<DatasetUid>,
@@ -189,7 +189,7 @@ impl Client {
 
 impl Round {
     /// The records of a page that were not sent before.
-    fn take(&mut self, items: Vec<Value>, sent: &mut HashSet<DatasetUid>) -> Vec<DatasetRecord> {
+    pub(super) fn take(&mut self, items: Vec<Value>, sent: &mut HashSet<DatasetUid>) -> Vec<DatasetRecord> {
         let mut records = Vec::with_capacity(items.len());
         for item in items {
             match DatasetRecord::from_json(item) {

@@ -297,13 +297,13 @@ impl Client {
 }
 
 /// `Content-Range: bytes 5-9/10`, `bytes */10`, `bytes 5-9/*`.
-struct ContentRange {
+pub(super) struct ContentRange {
     start: Option<u64>,
     total: Option<u64>,
 }
 
 impl ContentRange {
-    fn read(headers: &HeaderMap) -> Option<Self> {
+    pub(super) fn read(headers: &HeaderMap) -> Option<Self> {
         Self::parse(headers.get(CONTENT_RANGE)?.to_str().ok()?)
     }
 
@@ -314,7 +314,7 @@ impl ContentRange {
     }
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 

@@ -111,7 +111,7 @@ impl ServiceKey {
     }
 
     /// Parses the content of a key file; the error never repeats any of it.
-    fn parse(content: &[u8]) -> Result<Self, String> {
+    pub(super) fn parse(content: &[u8]) -> Result<Self, String> {
         // serde's own message could quote the file.
         let KeyFile { client_id, user_id, token_uri, private_key } =
             serde_json::from_slice(content).map_err(|error| {

@@ -16,6 +16,8 @@ mod coding;
 mod dataset;
 mod download;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod http;
 mod ids;
 mod json;

@@ -20,7 +20,15 @@ const RULE_KEYS: &str = "name, process, thread, uid, gid, flags, path, action";
 pub(super) fn read(path: &Path) -> Result<PartialSettings, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    File { path, text: &text }.parse()
+    parse(path, &text)
+}
+
+/// Reads the text of a configuration file, called `path` in messages.
+///
+/// # Errors
+/// Those of [`read`] but for the reading.
+pub(super) fn parse(path: &Path, text: &str) -> Result<PartialSettings, ConfigError> {
+    File { path, text }.parse()
 }
 
 /// "; did you mean …?" for a key that no option has, or where to look.

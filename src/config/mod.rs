@@ -18,6 +18,8 @@ pub mod document;
 mod error;
 mod file;
 pub mod flags;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hosts;
 pub mod mount_options;
 mod options;

@@ -17,10 +17,11 @@ use super::convert::{Places, convert};
 use super::download::{PackageFiles, download};
 use super::engine::{CANCEL_PATIENCE, Change, Charge, Heard};
 use super::failure::{Failure, FailureKind};
+use super::flights::Driven;
 use super::job::{Event, Job, Remote, Step};
 use super::order::{failure, order};
 use super::poller::News;
-use super::shared::{Driven, Failed, Inner};
+use super::shared::Inner;
 use super::state::{ProductState, Progress};
 
 /// How often progress below one percent is told.
@@ -88,7 +89,7 @@ pub(super) async fn drive(
             Err(failure)
         }
         End::Suspended => {
-            inner.state().running.remove(&key);
+            inner.flights.vanish(&key);
             return;
         }
     };
@@ -96,26 +97,7 @@ pub(super) async fn drive(
         // first the books: whoever opens it anew writes its own line
         inner.forget(&key);
     }
-    {
-        let mut state = inner.state();
-        state.running.remove(&key);
-        match &outcome {
-            // a product that nothing was done for is as cold as before
-            Err(failure)
-                if failure.kind == FailureKind::Budget
-                    && job.failures <= 1
-                    && job.link.is_none()
-                    && job.replaces.is_none() =>
-            {
-                state.notes.insert(key.clone(), failure.message.clone());
-            }
-            Err(failure) => {
-                let failed = Failed { job: job.clone(), failure: failure.clone(), _room: room };
-                state.failed.insert(key.clone(), failed);
-            }
-            Ok(()) => {}
-        }
-    }
+    inner.flights.land(&job, &outcome, room);
     // first the state, then the news: whoever hears it finds the product ready
     if outcome.is_ok() {
         if job.replaces.is_some() {

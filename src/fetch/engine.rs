@@ -5,12 +5,11 @@
 //! watch channel. Nothing here holds a lock across an await.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{Semaphore, broadcast, mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio_util::task::TaskTracker;
 
 use crate::clms::{DatasetUid, FileId, TaskId};
@@ -20,15 +19,17 @@ use crate::store::layout::{CacheDir, EntryKey, disk_usage};
 use super::convert::ConvertLimits;
 use super::driver::drive;
 use super::failure::{Failure, FailureKind};
+use super::flights::{Failed, Flight, Flights};
 use super::job::{Job, Step};
 use super::ledger::{Ledger, LedgerError};
-use super::now;
 use super::order::failure;
 use super::patience::Patience;
 use super::poller::{Pace, Poller};
 use super::service::{Converter, Service};
-use super::shared::{Driven, Failed, Inner, Running, State};
+use super::shared::Inner;
 use super::state::{ProductState, Progress};
+
+pub use super::flights::{Refusal, Ticket};
 
 /// Downloads at a time.
 const DOWNLOADS: usize = 4;
@@ -71,17 +72,6 @@ pub struct EngineOptions {
     pub convert: ConvertLimits,
 }
 
-/// Why a fetch was not even started.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// It failed a moment ago; the answer would be the same.
-    #[error("{0}")]
-    Failed(Failure),
-    /// The engine is shutting down.
-    #[error("the mount is going away")]
-    ShuttingDown,
-}
-
 /// Whether a fetch takes one order from the user's budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Charge {
@@ -89,32 +79,6 @@ pub(super) enum Charge {
     Free,
     /// It orders or downloads anew.
     Owner,
-}
-
-/// A place in the queue of those who wait for one fetch.
-#[derive(Debug)]
-pub struct Ticket {
-    progress: watch::Receiver<Driven>,
-}
-
-impl Ticket {
-    /// Waits until the product is ready.
-    ///
-    /// # Errors
-    /// The failure with which the fetch ended.
-    pub async fn wait(mut self) -> Result<(), Failure> {
-        let ended = self.progress.wait_for(|driven| driven.outcome.is_some()).await;
-        match ended.map(|driven| driven.outcome.clone()) {
-            Ok(Some(outcome)) => outcome,
-            // the driver is gone without a word: the mount is going away
-            _ => Err(Failure::new(FailureKind::Cancelled, "the mount is going away".to_owned())),
-        }
-    }
-
-    /// The picture now.
-    pub fn progress(&self) -> Progress {
-        self.progress.borrow().progress.clone()
-    }
 }
 
 /// A line of `jobs`.
@@ -207,6 +171,7 @@ impl Engine {
         options: EngineOptions,
     ) -> Self {
         let poller = Poller::start(Arc::clone(&service), options.pace);
+        let flights = Flights::new(options.patience);
         let inner = Inner {
             service,
             converter,
@@ -215,13 +180,13 @@ impl Engine {
             ledger,
             options,
             poller,
-            state: Mutex::default(),
             order_gate: Semaphore::new(1),
             download_gate: Semaphore::new(DOWNLOADS),
             convert_gate: Semaphore::new(CONVERSIONS),
             changes,
             drivers: TaskTracker::new(),
-            shutdown: CancellationToken::new(),
+            shutdown: flights.shutdown(),
+            flights,
             counters: Counters::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -248,7 +213,7 @@ impl Engine {
                     // it counts before anything more is written: several packages may wait for their turn
                     let staged = disk_usage(&cache.staging(&job.key));
                     let room = Some(inventory.take_over(staged)).filter(|_| staged > 0);
-                    self.start_locked(&mut self.inner.state(), job, Charge::Free, room);
+                    self.inner.state().start(job, self.launch(Charge::Free, room));
                 }
             }
         }
@@ -264,7 +229,7 @@ impl Engine {
     /// State of a product. Costs two locks and lookups; never the network, never the disk.
     pub fn progress(&self, key: &EntryKey) -> Progress {
         let state = self.inner.state();
-        if let Some(running) = state.running.get(key).filter(|running| !self.serves_meanwhile(&running.job)) {
+        if let Some(running) = state.awaited(key, |key| self.inner.inventory.contains(key)) {
             return running.driven.borrow().progress.clone();
         }
         if self.inner.inventory.contains(key) {
@@ -285,15 +250,10 @@ impl Engine {
         self.inner.state().running.get(key).map(|running| running.driven.borrow().progress.clone())
     }
 
-    /// True for a fetch whose product is here and is served until the newer one has come.
-    fn serves_meanwhile(&self, job: &Job) -> bool {
-        job.replaces.is_some() && self.inner.inventory.contains(&job.key)
-    }
-
     /// Only the state of a product, without copying texts.
     pub fn product_state(&self, key: &EntryKey) -> ProductState {
         let state = self.inner.state();
-        match state.running.get(key).filter(|running| !self.serves_meanwhile(&running.job)) {
+        match state.awaited(key, |key| self.inner.inventory.contains(key)) {
             Some(running) => running.driven.borrow().progress.state,
             None if self.inner.inventory.contains(key) => ProductState::Ready,
             None if state.failed.get(key).is_some_and(|failed| !failed.is_cancelled()) => {
@@ -310,31 +270,19 @@ impl Engine {
     /// # Errors
     /// [`Refusal`] when nothing was started.
     pub fn request(&self, target: &Target, uid: u32, insist: bool) -> Result<Ticket, Refusal> {
-        let inner = &self.inner;
-        let mut state = inner.state();
-        let running = state.running.get(&target.key).filter(|running| !self.serves_meanwhile(&running.job));
-        if let Some(running) = running {
-            return Ok(Ticket { progress: running.driven.subscribe() });
-        }
-        if inner.inventory.contains(&target.key) {
-            let driven = Driven { progress: Progress::bare(ProductState::Ready), outcome: Some(Ok(())) };
-            return Ok(Ticket { progress: watch::channel(driven).1 });
-        }
-        if let Some(failed) = state.failed.get(&target.key)
-            && !insist
-            && now() < inner.options.patience.retry_at(&failed.failure)
-        {
-            return Err(Refusal::Failed(failed.failure.clone()));
-        }
-        let earlier = state.failed.remove(&target.key);
-        let mut job =
-            earlier.map_or_else(|| Job::new(target, uid), |failed| Job { uid, ..failed.job.retried() });
-        if insist {
-            // the user knows better than the catalogue how large it is
-            job.announced = None;
-        }
-        // the place is taken under the same lock that found it free: one order, one charge, however many ask
-        self.start_locked(&mut state, job, Charge::Owner, None).ok_or(Refusal::ShuttingDown)
+        let job = |earlier: Option<Failed>| {
+            let mut job = match earlier {
+                Some(failed) => Job { uid, ..failed.job.retried() },
+                None => Job::new(target, uid),
+            };
+            if insist {
+                // the user knows better than the catalogue how large it is
+                job.announced = None;
+            }
+            job
+        };
+        let is_here = |key: &EntryKey| self.inner.inventory.contains(key);
+        self.inner.flights.request(&target.key, insist, is_here, job, self.launch(Charge::Owner, None))
     }
 
     /// Fetches a product that is here anew, or joins a fetch that is under way; one that is not here is fetched. What is
@@ -352,41 +300,24 @@ impl Engine {
             Some(failed) => Job { uid, replaces: Some(former), ..failed.job.retried() },
             None => Job::refresh(target, uid, former),
         };
-        self.start_locked(&mut state, job, Charge::Owner, None).ok_or(Refusal::ShuttingDown)
+        state.start(job, self.launch(Charge::Owner, None)).ok_or(Refusal::ShuttingDown)
     }
 
-    /// Starts a driver, or joins one that was started meanwhile.
-    fn start_locked(
-        &self,
-        state: &mut State,
-        job: Job,
-        charge: Charge,
-        room: Option<Reservation>,
-    ) -> Option<Ticket> {
+    /// Gives a fetch its driver; `room` is what it has in staging already.
+    fn launch(&self, charge: Charge, room: Option<Reservation>) -> impl FnOnce(Flight) {
         let inner = &self.inner;
-        if state.closed {
-            return None;
+        move |Flight { job, driven, cancel }| {
+            inner.counters.fetches.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let (shared, key) = (Arc::clone(inner), job.key.clone());
+            inner.drivers.spawn(async move {
+                let driving = drive(Arc::clone(&shared), job, driven, cancel, charge, room);
+                if AssertUnwindSafe(driving).catch_unwind().await.is_err() {
+                    // our bug, but nobody must wait for ever because of it: without the sender the waiters wake up
+                    tracing::error!(%key, "the driver of a fetch panicked");
+                    shared.flights.vanish(&key);
+                }
+            });
         }
-        if let Some(running) = state.running.get(&job.key) {
-            return Some(Ticket { progress: running.driven.subscribe() });
-        }
-        state.notes.remove(&job.key);
-        let cancel = inner.shutdown.child_token();
-        let (driven, receiver) =
-            watch::channel(Driven { progress: Progress::of(&job, &inner.options.patience), outcome: None });
-        let running = Running { driven: driven.clone(), cancel: cancel.clone(), job: job.clone() };
-        state.running.insert(job.key.clone(), running);
-        inner.counters.fetches.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let (shared, key) = (Arc::clone(inner), job.key.clone());
-        inner.drivers.spawn(async move {
-            let driving = drive(Arc::clone(&shared), job, driven, cancel, charge, room);
-            if AssertUnwindSafe(driving).catch_unwind().await.is_err() {
-                // our bug, but nobody must wait for ever because of it: without the sender the waiters wake up
-                tracing::error!(%key, "the driver of a fetch panicked");
-                shared.state().running.remove(&key);
-            }
-        });
-        Some(Ticket { progress: receiver })
     }
 
     /// Notes for the xattr `error` why an open of a cold product did not fetch it.
@@ -396,10 +327,7 @@ impl Engine {
 
     /// Cancels a fetch: at once here, best effort at the service. `false` when none was under way.
     pub fn cancel(&self, key: &EntryKey) -> bool {
-        let state = self.inner.state();
-        let Some(running) = state.running.get(key) else { return false };
-        running.cancel.cancel();
-        true
+        self.inner.flights.cancel(key)
     }
 
     /// Cancels a task at the service, whoever ordered it.
@@ -480,7 +408,7 @@ impl Engine {
 
     /// Stops all drivers where they are; the next run goes on with them. Waiters are told.
     pub async fn shut_down(&self) {
-        self.inner.state().closed = true;
+        self.inner.flights.close();
         self.inner.shutdown.cancel();
         self.inner.drivers.close();
         self.inner.drivers.wait().await;

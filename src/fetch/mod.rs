@@ -1,7 +1,8 @@
 //! From cold to ready: a pure state machine, the actor that drives it, the ledger.
 //!
 //! * [`job`] — the life of one fetch: steps, events, transitions; no I/O.
-//! * [`engine`] — starts, joins, resumes and cancels fetches; one driver per product, however many readers wait.
+//! * [`engine`] — starts, joins, resumes and cancels fetches; one driver per product, however many readers wait
+//!   (`flights.rs`).
 //! * [`order`], [`poller`], [`download`], [`convert`] — what a driver (`driver.rs`) does in each step.
 //! * [`adopt`] — which task of the account can be used, a pure choice.
 //! * [`ledger`] — what must survive a crash.
@@ -14,6 +15,7 @@ pub mod download;
 mod driver;
 pub mod engine;
 pub mod failure;
+mod flights;
 pub mod job;
 pub mod ledger;
 pub mod order;

@@ -1,60 +1,23 @@
 //! What the engine's handle and its drivers share.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::store::inventory::{Inventory, Reservation};
+use crate::store::inventory::Inventory;
 use crate::store::layout::{CacheDir, EntryKey};
+use crate::sync::MutexGuard;
 
 use super::engine::{Change, Counters, EngineOptions};
 use super::failure::{Failure, FailureKind};
+use super::flights::{Flights, State};
 use super::job::Job;
 use super::ledger::Ledger;
 use super::now;
 use super::poller::Poller;
 use super::service::{Converter, Service};
-use super::state::Progress;
-
-#[derive(Debug, Clone)]
-pub(super) struct Driven {
-    pub(super) progress: Progress,
-    pub(super) outcome: Option<Result<(), Failure>>,
-}
-
-pub(super) struct Running {
-    pub(super) driven: watch::Sender<Driven>,
-    pub(super) cancel: CancellationToken,
-    pub(super) job: Job,
-}
-
-impl Failed {
-    /// A cancelled product is as cold as any other; what is known of its tasks is kept for the next attempt.
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.failure.kind == FailureKind::Cancelled
-    }
-}
-
-pub(super) struct Failed {
-    pub(super) job: Job,
-    pub(super) failure: Failure,
-    /// Room of a half-finished download that is kept for the next attempt.
-    pub(super) _room: Option<Reservation>,
-}
-
-#[derive(Default)]
-pub(super) struct State {
-    pub(super) running: HashMap<EntryKey, Running>,
-    pub(super) failed: HashMap<EntryKey, Failed>,
-    /// Why the last open of a cold product did not fetch it.
-    pub(super) notes: HashMap<EntryKey, String>,
-    /// Room of what earlier runs left in staging for nobody, until it is swept.
-    pub(super) leftovers: Option<Reservation>,
-    pub(super) closed: bool,
-}
 
 pub(super) struct Inner {
     pub(super) service: Arc<dyn Service>,
@@ -64,7 +27,7 @@ pub(super) struct Inner {
     pub(super) ledger: Arc<Ledger>,
     pub(super) options: EngineOptions,
     pub(super) poller: Poller,
-    pub(super) state: Mutex<State>,
+    pub(super) flights: Flights,
     /// One order at a time per account: the service races with itself.
     pub(super) order_gate: Semaphore,
     pub(super) download_gate: Semaphore,
@@ -77,7 +40,7 @@ pub(super) struct Inner {
 
 impl Inner {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no code panics while it holds the engine's state")
+        self.flights.state()
     }
 
     /// Takes one order from the user's budget.

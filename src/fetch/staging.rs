@@ -3,7 +3,8 @@
 use crate::store::foreign;
 use crate::store::layout::{EntryKey, disk_usage};
 
-use super::shared::{Inner, State};
+use super::flights::State;
+use super::shared::Inner;
 
 impl Inner {
     /// Counts what lies in staging for nobody against the budget, until it is swept.

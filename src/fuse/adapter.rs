@@ -17,8 +17,9 @@ use tokio::runtime::Handle;
 
 use crate::vfs::Vfs;
 use crate::vfs::error::VfsError;
+use crate::vfs::listing::{Line, Listing};
 use crate::vfs::node::{Ino, Node};
-use crate::vfs::tree::{Attributes, Child, Kind};
+use crate::vfs::tree::{Attributes, Kind};
 
 use super::handles::Handles;
 use super::opening::{BLOCK, Caller, Shared, errno, finish_open};
@@ -36,7 +37,7 @@ const LONGEST_NAME: u32 = 255;
 #[derive(Debug)]
 pub struct Adapter {
     shared: Arc<Shared>,
-    directories: Handles<Vec<Child>>,
+    directories: Handles<Listing>,
     runtime: Handle,
 }
 
@@ -69,7 +70,7 @@ impl Adapter {
     }
 
     fn node(&self, ino: INodeNo) -> Result<Node, VfsError> {
-        self.vfs().inodes.node(Ino(ino.0)).ok_or(VfsError::NotFound)
+        self.vfs().node(Ino(ino.0))
     }
 
     fn find(&self, parent: INodeNo, name: &OsStr) -> Result<(Duration, FileAttr), VfsError> {
@@ -77,9 +78,7 @@ impl Adapter {
             return Err(VfsError::NameTooLong);
         }
         let name = name.to_str().ok_or(VfsError::NotFound)?;
-        let (node, attributes) = self.vfs().lookup(&self.node(parent)?, name)?;
-        let path = node.path(&self.vfs().live_names());
-        let ino = self.vfs().inodes.remember(node, &path, 1);
+        let (ino, attributes) = self.vfs().look_up(Ino(parent.0), name)?;
         Ok(self.shared.told(ino, &attributes))
     }
 
@@ -254,15 +253,18 @@ impl Filesystem for Adapter {
 
     fn opendir(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         match self.node(ino).and_then(|node| self.vfs().children(&node)) {
-            Ok(children) => reply.opened(FileHandle(self.directories.add(children)), FopenFlags::empty()),
+            Ok(children) => {
+                let listing = self.directories.add(Listing::new(children));
+                reply.opened(FileHandle(listing), FopenFlags::empty());
+            }
             Err(error) => reply.error(errno(&error)),
         }
     }
 
     fn readdir(&self, _req: &Request, ino: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        let Some(children) = self.directories.get(fh.0) else { return reply.error(Errno::EBADF) };
+        let Some(listing) = self.directories.get(fh.0) else { return reply.error(Errno::EBADF) };
         let live = self.vfs().live_names();
-        for (number, line) in lines(&children).enumerate().skip(offset as usize) {
+        for (next, line) in listing.from(offset) {
             let (name, child_ino, kind) = match line {
                 Line::Dots(name) => (name, ino, FileType::Directory),
                 Line::Child(child) => {
@@ -270,7 +272,7 @@ impl Filesystem for Adapter {
                     (child.name.as_str(), INodeNo(wished.0), file_type(child.kind))
                 }
             };
-            if reply.add(child_ino, number as u64 + 1, kind, name) {
+            if reply.add(child_ino, next, kind, name) {
                 break;
             }
         }
@@ -285,10 +287,9 @@ impl Filesystem for Adapter {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let Some(children) = self.directories.get(fh.0) else { return reply.error(Errno::EBADF) };
+        let Some(listing) = self.directories.get(fh.0) else { return reply.error(Errno::EBADF) };
         let live = self.vfs().live_names();
-        for (number, line) in lines(&children).enumerate().skip(offset as usize) {
-            let next = number as u64 + 1;
+        for (next, line) in listing.from(offset) {
             match line {
                 Line::Dots(name) => {
                     let attributes = Attributes {
@@ -459,16 +460,6 @@ impl Filesystem for Adapter {
         removexattr(ino: INodeNo, name: &OsStr) -> ReplyEmpty;
         fallocate(ino: INodeNo, fh: FileHandle, offset: u64, length: u64, mode: i32) -> ReplyEmpty;
     }
-}
-
-enum Line<'a> {
-    Dots(&'static str),
-    Child(&'a Child),
-}
-
-/// The lines of a directory: `.` and `..` first.
-fn lines(children: &[Child]) -> impl Iterator<Item = Line<'_>> {
-    [Line::Dots("."), Line::Dots("..")].into_iter().chain(children.iter().map(Line::Child))
 }
 
 fn file_type(kind: Kind) -> FileType {

@@ -226,7 +226,7 @@ impl From<dbf::Table> for AttributeTable {
 const NAME_COLUMNS: [&str; 9] =
     ["classname", "classnames", "label3", "label", "name", "category", "legend", "description", "class"];
 
-fn from_table(table: &AttributeTable) -> BTreeMap<i64, Class> {
+pub(super) fn from_table(table: &AttributeTable) -> BTreeMap<i64, Class> {
     let plain = |name: &str| name.to_ascii_lowercase().replace(['_', ' '], "");
     let named = |wanted: &str| table.columns.iter().position(|column| plain(&column.name) == wanted);
     let used = |usage: Usage| table.columns.iter().position(|column| column.usage == usage);
@@ -271,7 +271,7 @@ fn from_table(table: &AttributeTable) -> BTreeMap<i64, Class> {
 }
 
 /// Lines of `value red green blue [alpha]`, separated by blanks, tabs, commas or semicolons.
-fn parse_clr(text: &str) -> BTreeMap<i64, [u8; 4]> {
+pub(super) fn parse_clr(text: &str) -> BTreeMap<i64, [u8; 4]> {
     text.lines()
         .filter_map(|line| {
             let mut numbers = line

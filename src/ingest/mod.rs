@@ -45,6 +45,8 @@ mod dbf;
 mod discover;
 mod encode;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod geotags;
 mod grid;
 #[doc(hidden)]

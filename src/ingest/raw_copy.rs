@@ -107,13 +107,13 @@ fn overview_level(lengths: &[u64], tile_bytes: usize) -> i32 {
 
 /// Looks at the frame header descriptor (RFC 8878, 3.1.1.1.1): the content's size is there when its flag or the
 /// single segment flag is set, the checksum when bit 2 is.
-fn has_size_and_checksum(frame: &[u8]) -> bool {
+pub(super) fn has_size_and_checksum(frame: &[u8]) -> bool {
     frame.starts_with(&ZSTD_MAGIC)
         && frame.get(4).is_some_and(|descriptor| descriptor & 0xE0 != 0 && descriptor & 0x04 != 0)
 }
 
 /// True for one zstd frame, and nothing else, of a tile's size.
-fn is_good_frame(bytes: &[u8], tile_bytes: usize) -> bool {
+pub(super) fn is_good_frame(bytes: &[u8], tile_bytes: usize) -> bool {
     has_size_and_checksum(bytes)
         && zstd::zstd_safe::find_frame_compressed_size(bytes) == Ok(bytes.len())
         && matches!(zstd::zstd_safe::get_frame_content_size(bytes), Ok(Some(size)) if size == tile_bytes as u64)

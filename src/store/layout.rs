@@ -235,13 +235,19 @@ impl CacheDir {
     /// # Errors
     /// [`StoreError::Io`] when it cannot be moved; a failing deletion is left to the sweep at the next start.
     pub fn remove(&self, key: &EntryKey) -> Result<(), StoreError> {
-        let Some(apart) = self.set_apart(&self.entry(key))? else { return Ok(()) };
-        // else a loss of power could bring it back without some of its files
+        if let Some(apart) = self.set_apart(&self.entry(key))? {
+            self.delete_entry(apart);
+        }
+        Ok(())
+    }
+
+    /// Deletes what was an entry until it was set apart. Its name is gone for good first: else a loss of power could bring it
+    /// back without some of its files.
+    pub fn delete_entry(&self, apart: Apart) {
         if let Err(error) = sync_directory(&self.entries()) {
-            tracing::warn!(%key, %error, "an evicted entry may come back after a loss of power");
+            tracing::warn!(path = %apart.0.display(), %error, "an evicted entry may come back after a loss of power");
         }
         apart.delete();
-        Ok(())
     }
 
     /// Makes `path` (a directory inside the cache) vanish at once; what it held is deleted later, which may take

@@ -7,10 +7,12 @@ pub mod disk;
 pub mod entry;
 pub mod entry_dir;
 pub mod eviction;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod fixture;
 pub mod foreign;
 pub mod inventory;
+#[cfg(test)]
+mod inventory_tests;
 pub mod layout;
 pub mod raster_file;
 pub mod seal;

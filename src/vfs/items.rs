@@ -44,7 +44,7 @@ impl Vfs {
     /// [`VfsError::Local`] when the entry cannot be looked into now.
     pub(super) fn item(&self, product: Product<'_>) -> Result<Arc<[u8]>, VfsError> {
         let key = entry_key(product);
-        let Some((view, lease)) = self.views.get(&key, Purpose::Look)? else {
+        let Some((view, lease)) = self.views.get(product, Purpose::Look)? else {
             return Ok(item_document(product, None).into());
         };
         let serial = self.shown().serial;

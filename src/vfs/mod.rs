@@ -1,6 +1,7 @@
 //! The file system without FUSE in the loop: tree, inodes, attributes, policy, waiting.
 //!
-//! * [`node`] — what a path means; [`inodes`] — numbers the kernel knows; [`tree`] — names, kinds, sizes.
+//! * [`node`] — what a path means; [`inodes`] — numbers the kernel knows; [`tree`] — names, kinds, sizes; [`listing`] —
+//!   open directories.
 //! * [`open`] — opening and reading; the only place that starts fetches, and the only calls that may wait.
 //! * [`xattr`] — `user.clmsfs.*`; [`views`] — open views of ready products; [`opener`] — who asks, from `/proc`.
 //! * [`error`] — what can fail, and the one table of errnos.
@@ -11,6 +12,7 @@ mod documents;
 pub mod error;
 pub mod inodes;
 mod items;
+pub mod listing;
 pub mod node;
 pub mod open;
 pub mod opener;
@@ -143,6 +145,28 @@ impl Vfs {
     /// The engine behind the file system.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The node of an inode that the kernel knows.
+    ///
+    /// # Errors
+    /// [`VfsError::NotFound`](error::VfsError::NotFound).
+    pub fn node(&self, ino: node::Ino) -> Result<node::Node, error::VfsError> {
+        self.inodes.node(ino).ok_or(error::VfsError::NotFound)
+    }
+
+    /// Looks `name` up in the directory `parent`; the kernel knows what is found from then on, once more for each time.
+    ///
+    /// # Errors
+    /// Those of [`Vfs::lookup`].
+    pub fn look_up(
+        &self,
+        parent: node::Ino,
+        name: &str,
+    ) -> Result<(node::Ino, tree::Attributes), error::VfsError> {
+        let (node, attributes) = self.lookup(&self.node(parent)?, name)?;
+        let path = node.path(&self.live_names());
+        Ok((self.inodes.remember(node, &path, 1), attributes))
     }
 
     /// Forgets the open view of an entry that left the cache.

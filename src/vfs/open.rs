@@ -192,7 +192,7 @@ impl Vfs {
     fn open_ready(&self, path: &ProductPath, inner: &str) -> Result<Option<OpenFile>, VfsError> {
         let catalog = self.catalog();
         let product = Self::find(&catalog, path)?;
-        let Some((view, lease)) = self.views.get(&tree::entry_key(product), Purpose::Read)? else {
+        let Some((view, lease)) = self.views.get(product, Purpose::Read)? else {
             return Ok(None);
         };
         let file = match view.node(inner).map_err(damaged)?.ok_or(VfsError::NotFound)? {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use sha2::{Digest, Sha256};
+
 use crate::catalog::{self, Catalog, Dataset, Product, collection_document};
 use crate::fetch::engine::Target;
 use crate::store::layout::EntryKey;
@@ -58,13 +60,26 @@ pub struct Child {
     pub kind: Kind,
 }
 
-/// Key of a product's entry in the cache: the service's ids, which stay when names change.
+/// Key of a product's entry in the cache: the service's ids, which stay when names change. Two products never have the
+/// same one: ids that are not of the usual form are told apart by a hash.
 pub fn entry_key(product: Product<'_>) -> EntryKey {
+    let file = product.file_id();
+    let (dataset, file) = (product.dataset().uid().as_str(), file.as_str());
     let mut text = entry_key_prefix(product.dataset());
-    text.push_str(&as_key(product.file_id().as_str()));
-    // ids have at most 128 characters, cleaned ones as many bytes
-    text.truncate(200);
+    text.push_str(&as_key(file));
+    if !is_usual(dataset) || !is_usual(file) {
+        let digest = Sha256::digest(format!("{dataset}\0{file}"));
+        // ids have at most 128 characters, cleaned ones as many bytes, and a key has 200
+        text.truncate(167);
+        text.push('-');
+        text.extend(digest[..16].iter().map(|byte| format!("{byte:02x}")));
+    }
     EntryKey::new(text).expect("an id of the service, cleaned and cut, is a safe key")
+}
+
+/// True for ids as the service makes them: 32 digits, or 36 with dashes.
+fn is_usual(id: &str) -> bool {
+    matches!(id.len(), 32 | 36) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// How the keys of all products of a dataset begin.
@@ -197,7 +212,7 @@ impl Vfs {
     }
 
     fn inside_of(&self, product: Product<'_>, inner: &str) -> Result<Inside, VfsError> {
-        if let Some((view, _lease)) = self.views.get(&entry_key(product), Purpose::Look)? {
+        if let Some((view, _lease)) = self.views.get(product, Purpose::Look)? {
             return match view.node(inner).map_err(damaged)?.ok_or(VfsError::NotFound)? {
                 view::Node::Dir => Ok(Inside::Directory { ready: true }),
                 view::Node::File(file) => Ok(Inside::Ready(file)),
@@ -344,7 +359,7 @@ impl Vfs {
             node: below(name, is_dir),
             kind: if is_dir { Kind::Directory } else { Kind::File },
         };
-        if let Some((view, _lease)) = self.views.get(&entry_key(product), Purpose::Look)? {
+        if let Some((view, _lease)) = self.views.get(product, Purpose::Look)? {
             let listed = view.list(inner).map_err(damaged)?.ok_or(VfsError::NotADirectory)?;
             return Ok(listed.iter().map(|listed| child(&listed.name, listed.is_dir)).collect());
         }

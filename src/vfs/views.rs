@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use lru::LruCache;
 
+use crate::catalog::Product;
 use crate::fetch::engine::Engine;
 use crate::store::inventory::Lease;
 use crate::store::layout::EntryKey;
@@ -13,6 +14,7 @@ use crate::store::verify;
 use crate::view::EntryView;
 
 use super::error::VfsError;
+use super::tree::entry_key;
 
 /// Views kept open; each costs a few file descriptors and its documents.
 const KEPT: NonZeroUsize = NonZeroUsize::new(128).expect("not zero");
@@ -53,34 +55,44 @@ impl Views {
     ///
     /// # Errors
     /// [`VfsError::Local`] when this machine cannot look into the entry now (no descriptors, a failing disk).
-    pub fn get(&self, key: &EntryKey, purpose: Purpose) -> Result<Option<(Arc<EntryView>, Lease)>, VfsError> {
+    pub fn get(
+        &self,
+        product: Product<'_>,
+        purpose: Purpose,
+    ) -> Result<Option<(Arc<EntryView>, Lease)>, VfsError> {
+        let (key, name) = (entry_key(product), product.name());
         loop {
-            match self.try_get(key, purpose)? {
+            match self.try_get(&key, name, purpose)? {
                 // replaced while its files were opened one after the other: some may be of the newer one
-                Some((_, lease)) if !self.engine.inventory().is_current(&lease) => self.close(key),
+                Some((_, lease)) if !self.engine.inventory().is_current(&lease) => self.close(&key),
                 found => return Ok(found),
             }
         }
     }
 
-    fn try_get(&self, key: &EntryKey, purpose: Purpose) -> Result<Option<(Arc<EntryView>, Lease)>, VfsError> {
+    fn try_get(
+        &self,
+        key: &EntryKey,
+        name: &str,
+        purpose: Purpose,
+    ) -> Result<Option<(Arc<EntryView>, Lease)>, VfsError> {
         let inventory = self.engine.inventory();
         let lease = match purpose {
             Purpose::Look => inventory.peek(key),
             Purpose::Read => inventory.lease(key),
         };
         let Some(lease) = lease else { return Ok(None) };
-        if let Some(view) = self.kept(&lease) {
+        if let Some(view) = self.kept(&lease, name) {
             return Ok(Some((view, lease)));
         }
         let one = self.lane(key).lock().expect("no code panics while it opens a view");
-        if let Some(view) = self.kept(&lease) {
+        if let Some(view) = self.kept(&lease, name) {
             return Ok(Some((view, lease)));
         }
         if let Err(error) = verify::quick(lease.directory()) {
             if !inventory.is_current(&lease) {
                 drop(one);
-                return self.try_get(key, purpose);
+                return self.try_get(key, name, purpose);
             }
             if error.is_damage() {
                 tracing::error!(%key, %error, "a cache entry is damaged");
@@ -89,7 +101,8 @@ impl Views {
             }
             return Err(VfsError::Local(error.to_string()));
         }
-        let view = EntryView::open(lease.directory()).map_err(|error| VfsError::Local(error.to_string()))?;
+        let view = EntryView::open_as(lease.directory(), name)
+            .map_err(|error| VfsError::Local(error.to_string()))?;
         let view = Arc::new(view);
         self.kept_mut().put(key.clone(), (lease.generation(), Arc::clone(&view)));
         Ok(Some((view, lease)))
@@ -105,10 +118,10 @@ impl Views {
         &self.opening[hash as usize % LANES]
     }
 
-    fn kept(&self, lease: &Lease) -> Option<Arc<EntryView>> {
+    fn kept(&self, lease: &Lease, name: &str) -> Option<Arc<EntryView>> {
         let mut kept = self.kept_mut();
         let (generation, view) = kept.get(lease.key())?;
-        (*generation == lease.generation()).then(|| Arc::clone(view))
+        (*generation == lease.generation() && view.meta().product == name).then(|| Arc::clone(view))
     }
 
     fn kept_mut(&self) -> std::sync::MutexGuard<'_, LruCache<EntryKey, (u64, Arc<EntryView>)>> {

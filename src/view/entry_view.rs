@@ -57,7 +57,20 @@ impl EntryView {
     /// # Errors
     /// [`ViewError`] when the description or a raster file is missing or damaged.
     pub fn open(entry_dir: &Path) -> Result<Self, ViewError> {
-        let meta = entry_dir::read_meta(entry_dir)?;
+        Self::with(entry_dir, entry_dir::read_meta(entry_dir)?)
+    }
+
+    /// [`EntryView::open`], with files named after `product`: the service may have renamed it since it was fetched.
+    ///
+    /// # Errors
+    /// Those of [`EntryView::open`].
+    pub fn open_as(entry_dir: &Path, product: &str) -> Result<Self, ViewError> {
+        let mut meta = entry_dir::read_meta(entry_dir)?;
+        product.clone_into(&mut meta.product);
+        Self::with(entry_dir, meta)
+    }
+
+    fn with(entry_dir: &Path, meta: EntryMeta) -> Result<Self, ViewError> {
         let rasters = meta
             .rasters
             .iter()

@@ -14,7 +14,7 @@ const STREAMING: u64 = 0xFFFF_FFFF;
 
 /// The first byte behind the data, as the header says it; `None` for what is no classic netCDF or is none that can be
 /// understood.
-pub(super) fn end_of_data(file: impl Read + Seek) -> Option<u64> {
+pub(in crate::ingest) fn end_of_data(file: impl Read + Seek) -> Option<u64> {
     Header { file: BufReader::new(file), wide: false, far: false }.end_of_data().ok().flatten()
 }
 

@@ -9,12 +9,12 @@
 
 mod attributes;
 mod axis;
-mod classic;
+pub(super) mod classic;
 mod handle;
 mod layout;
 mod mapping;
 mod reader;
-mod time;
+pub(super) mod time;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -5,15 +5,15 @@
 //! All methods are synchronous; the lock is held for decisions only, never while files are written or deleted (but for
 //! the one rename that replaces an entry).
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::StoreError;
 use super::eviction::{Candidate, Plan, plan};
 use super::foreign;
 use super::layout::{CacheDir, EntryKey, disk_usage, free_space};
+use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, disk_is_asked};
 
 mod lease;
 mod reservation;
@@ -92,7 +92,7 @@ struct Item {
 struct State {
     items: HashMap<EntryKey, Item>,
     /// Pins may be set before the entry exists.
-    pins: std::collections::HashSet<EntryKey>,
+    pins: HashSet<EntryKey>,
     reserved: u64,
     /// How much of `reserved` lies on the disk already.
     written: u64,
@@ -101,9 +101,18 @@ struct State {
     generations: u64,
     /// How often entries were replaced by newer ones since the start.
     editions: HashMap<EntryKey, u64>,
+    /// Entries that count no more and still lie in their places: nothing may be published there.
+    leaving: HashSet<EntryKey>,
 }
 
 impl State {
+    /// The entry counts no more; its bytes, if there was one. Whoever calls this removes its files next.
+    fn let_go(&mut self, key: &EntryKey) -> Option<u64> {
+        let item = self.items.remove(key)?;
+        self.leaving.insert(key.clone());
+        Some(item.bytes)
+    }
+
     fn take_in(&mut self, key: EntryKey, bytes: u64, last_use: u64) {
         self.generations += 1;
         let generation = self.generations;
@@ -119,6 +128,8 @@ pub struct Inventory {
     cache: Arc<CacheDir>,
     limits: Limits,
     state: Mutex<State>,
+    /// Told when an entry has left its place.
+    has_left: Condvar,
     /// Set before the first entry is replaced: until then nobody needs to ask for editions.
     has_replaced: AtomicBool,
     on_evicted: OnEvicted,
@@ -163,6 +174,7 @@ impl Inventory {
             cache,
             limits,
             state: Mutex::new(state),
+            has_left: Condvar::new(),
             has_replaced: AtomicBool::new(false),
             on_evicted,
         };
@@ -312,7 +324,7 @@ impl Inventory {
             let mut state = self.state();
             let victims = self.victims(&state, more, free)?;
             for key in &victims {
-                state.items.remove(key);
+                state.let_go(key);
             }
             state.reserved += more;
             victims
@@ -378,13 +390,20 @@ impl Inventory {
         key: &EntryKey,
     ) -> Result<u64, StoreError> {
         let bytes = disk_usage(staged);
-        if self.contains(key) {
+        let mut state = self.state();
+        // what leaves the place would take the newer one with it
+        while state.leaving.contains(key) {
+            state = self.has_left.wait(state).expect("no code panics while it holds the inventory");
+        }
+        if state.items.contains_key(key) {
             self.has_replaced.store(true, Ordering::SeqCst);
             // whoever finds the edition unchanged after opening files has opened files of that edition
-            let mut state = self.state();
             self.cache.put(staged, key)?;
             state.take_in(key.clone(), bytes, now());
+            drop(state);
         } else {
+            drop(state);
+            disk_is_asked();
             // a rename may wait for a busy disk, and `ls` must not wait with it
             self.cache.put(staged, key)?;
             self.state().take_in(key.clone(), bytes, now());
@@ -412,7 +431,7 @@ impl Inventory {
             if pinned {
                 return Err(StoreError::Pinned { key: key.clone() });
             }
-            state.items.remove(key).map_or(0, |item| item.bytes)
+            state.let_go(key).unwrap_or(0)
         };
         self.remove_files(key);
         Ok(bytes)
@@ -426,7 +445,7 @@ impl Inventory {
         let known = {
             let mut state = self.state();
             let same = state.items.get(key).is_some_and(|item| item.generation == lease.generation);
-            same && state.items.remove(key).is_some()
+            same && state.let_go(key).is_some()
         };
         if known {
             tracing::error!(%key, "entry is damaged: it is removed and will be fetched again");
@@ -435,8 +454,15 @@ impl Inventory {
     }
 
     fn remove_files(&self, key: &EntryKey) {
-        if let Err(error) = self.cache.remove(key) {
-            tracing::warn!(%key, %error, "failed to delete an evicted entry; the next start tries again");
+        disk_is_asked();
+        let apart = self.cache.set_apart(&self.cache.entry(key));
+        self.state().leaving.remove(key);
+        self.has_left.notify_all();
+        match apart {
+            Ok(apart) => apart.map_or((), |apart| self.cache.delete_entry(apart)),
+            Err(error) => {
+                tracing::warn!(%key, %error, "failed to delete an evicted entry; the next start tries again");
+            }
         }
         (self.on_evicted)(key);
     }
@@ -468,6 +494,3 @@ fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod inodes;
+mod model;
 mod open;
 mod tree;
 

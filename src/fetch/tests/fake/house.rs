@@ -1,6 +1,6 @@
 //! The converter, and the cache in a temporary directory that an engine works on.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -28,6 +28,8 @@ use crate::store::layout::{CacheDir, EntryKey};
 pub(crate) enum Conversion {
     Entry,
     Fails(IngestError),
+    /// An entry of so many pixels per side.
+    Side(u32),
     /// Writes so many bytes and waits for the gate before it writes the entry.
     Writes(usize),
 }
@@ -40,6 +42,8 @@ pub(crate) struct FakeConverter {
     /// The former entries that it was shown.
     pub(crate) formers: Mutex<Vec<Option<PathBuf>>>,
     pub(crate) gate: Gate,
+    /// How the conversions of these products end, whatever the script says.
+    pub(crate) verdicts: Mutex<HashMap<String, Conversion>>,
     /// Pixels per side of the rasters that it makes.
     pub(crate) side: AtomicU32,
 }
@@ -51,6 +55,7 @@ impl Default for FakeConverter {
             packages: Mutex::default(),
             formers: Mutex::default(),
             gate: Gate::default(),
+            verdicts: Mutex::default(),
             side: AtomicU32::new(600),
         }
     }
@@ -76,7 +81,9 @@ impl Converter for FakeConverter {
             self.packages.lock().unwrap().push(std::fs::read(&job.package).unwrap());
             self.formers.lock().unwrap().push(job.former.clone());
             on_progress(IngestProgress::Extracting { done: 1, total: 2 });
-            let conversion = self.script.lock().unwrap().pop_front().unwrap_or(Conversion::Entry);
+            let verdict = self.verdicts.lock().unwrap().get(&job.product).cloned();
+            let conversion =
+                verdict.or_else(|| self.script.lock().unwrap().pop_front()).unwrap_or(Conversion::Entry);
             if let Conversion::Writes(bytes) = &conversion {
                 std::fs::create_dir_all(job.staging.join("unpacked")).unwrap();
                 std::fs::write(job.staging.join("unpacked/raster"), vec![7; *bytes]).unwrap();
@@ -89,7 +96,10 @@ impl Converter for FakeConverter {
             let _ = std::fs::remove_dir_all(job.staging.join("unpacked"));
             let entry = job.staging.join("entry");
             std::fs::create_dir_all(&entry).unwrap();
-            let side = self.side.load(Relaxed);
+            let side = match conversion {
+                Conversion::Side(side) => side,
+                _ => self.side.load(Relaxed),
+            };
             let raster = fixture::classes(&job.product, side, side);
             fixture::write_entry(&entry, &fixture::meta(&job.product, vec![raster]));
             Ok(entry)

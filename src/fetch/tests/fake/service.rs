@@ -1,6 +1,6 @@
 //! The service: tasks with lives, scripted answers, and a note of every call.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -156,6 +156,8 @@ pub(crate) struct World {
     pub(crate) downloads: VecDeque<Delivery>,
     /// What all further downloads are.
     pub(crate) last_download: Delivery,
+    /// How the downloads of these files fail, whatever the script says.
+    pub(crate) verdicts: HashMap<FileId, ClmsError>,
     pub(crate) package: Vec<u8>,
     calls: Vec<Call>,
 }
@@ -190,6 +192,7 @@ impl Default for FakeService {
             slow_searches: Duration::ZERO,
             downloads: VecDeque::new(),
             last_download: Delivery::Whole,
+            verdicts: HashMap::new(),
             package: package(1000),
             calls: Vec::new(),
         };
@@ -328,7 +331,11 @@ impl World {
             .collect()
     }
 
-    fn deliver(&mut self) -> (Delivery, Vec<u8>) {
+    fn deliver(&mut self, url: &Url) -> (Delivery, Vec<u8>) {
+        let of_task = self.tasks.iter().find(|task| url.path() == format!("/{}.zip", task.id));
+        if let Some(error) = of_task.and_then(|task| self.verdicts.get(&task.file)) {
+            return (Delivery::Fails(error.clone()), Vec::new());
+        }
         let delivery = self.downloads.pop_front().unwrap_or_else(|| self.last_download.clone());
         (delivery, self.package.clone())
     }
@@ -390,7 +397,7 @@ impl Service for FakeService {
         Box::pin(async move {
             self.world().calls.push(Call::Download { url: url.to_string(), from });
             self.download_gate.pass().await;
-            let (delivery, package) = self.world().deliver();
+            let (delivery, package) = self.world().deliver(url);
             let length = package.len() as u64;
             let (start, total, bytes, broken) = match delivery {
                 Delivery::Whole => (from, Some(length), package, false),

@@ -1,7 +1,13 @@
+//! Tests of the inventory; its races are looked for in `tests/races`.
+
 #![allow(clippy::unwrap_used)]
 
-use super::*;
-use std::sync::atomic::AtomicUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::StoreError;
+use super::inventory::{Inventory, Limits, OnEvicted, Remembered};
+use super::layout::{CacheDir, EntryKey};
 
 struct Fixture {
     inventory: Arc<Inventory>,
