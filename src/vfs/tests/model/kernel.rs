@@ -320,7 +320,6 @@ impl Kernel {
         let node = self.vfs().node(Ino(ino)).unwrap();
         if place.is_directory() {
             // the kernel has other calls for directories
-            assert!(self.vfs().open(&node, flags).is_err(), "{place:?} is no file");
             return;
         }
         let opened = match self.vfs().open(&node, flags) {
