@@ -108,8 +108,10 @@ fn record(stage: &Stage) -> Recording {
     assert!(mount.terminate().success());
     let text = wait::until("the end of the trace", || {
         let text = std::fs::read_to_string(&trace).ok()?;
-        // The last word is about the first process.
-        text.trim_end().lines().last()?.ends_with("+++ exited with 0 +++").then_some(text)
+        // The last word is about the first process; threads end before it.
+        let first = text.split(' ').next()?;
+        let last = text.trim_end().lines().last()?.strip_prefix(first)?;
+        last.trim_start().starts_with("+++ exited with 0 +++").then_some(text)
     });
     let root = mount.cache().canonicalize().unwrap();
     let recording = Recording::new(&trace::read(&text), &root.to_string_lossy());
