@@ -15,7 +15,7 @@ use super::{Ending, Failure, absolute, log};
 use crate::config::{PartialSettings, Settings, Source};
 use crate::control::client::Control;
 use crate::control::server::{Ids, ProductLine};
-use crate::fuse::daemon;
+use crate::fuse::{daemon, mountpoint};
 use crate::simulator::{self, Options, Scenario, Simulator};
 
 /// The product that the walk fetches: a raster among vectors.
@@ -63,7 +63,7 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
     let daemon = {
         let (mountpoint, stop) = (mountpoint.clone(), stop.clone());
         tokio::spawn(async move {
-            daemon::run(settings, &mountpoint, stop, |path| {
+            daemon::run(settings, mountpoint::SOURCE, &mountpoint, stop, |path| {
                 let _ = tell.send(path.to_owned());
             })
             .await

@@ -11,6 +11,7 @@ mod jobs;
 mod log;
 mod ls;
 mod mount;
+mod mount_helper;
 mod output;
 mod search;
 mod simulate;
@@ -65,6 +66,9 @@ pub fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(CHILD) {
         close_what_was_inherited();
         return crate::ingest::child_main();
+    }
+    if mount_helper::is_meant() {
+        return mount_helper::main();
     }
     let matches = command().get_matches();
     let (verb, arguments) = matches.subcommand().expect("clap requires a verb");
@@ -171,14 +175,17 @@ fn config_flag() -> Arg {
 /// Settings from file, environment, `-o` and flags.
 fn settings(arguments: &ArgMatches) -> Result<Resolved, Failure> {
     let env = |name: &str| std::env::var(name).ok();
-    let named = arguments.get_one::<std::path::PathBuf>("config").cloned();
-    let file = named.or_else(|| default_config_file(env));
+    let mut named = None;
     let mut partial = PartialSettings::default();
     if let Ok(Some(options)) = arguments.try_get_many::<String>("options") {
         for options in options {
-            partial.overlay(&mount_options::parse(options)?);
+            let options = mount_options::parse(options)?;
+            partial.overlay(&options.settings);
+            named = options.config.or(named);
         }
     }
+    let named = arguments.get_one::<std::path::PathBuf>("config").cloned().or(named);
+    let file = named.or_else(|| default_config_file(env));
     partial.overlay(&flags::from_matches(arguments)?);
     Ok(Settings::resolve(&partial, env, file.as_deref())?)
 }

@@ -1,5 +1,8 @@
 //! `clmsfs mount MOUNTPOINT`.
 
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Ending, absolute, config_flag, log, output, settings};
 use crate::config::flags;
-use crate::fuse::daemon;
+use crate::fuse::{daemon, mountpoint};
 
 pub(super) fn command() -> Command {
     Command::new("mount")
@@ -35,6 +38,8 @@ pub(super) fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Stay in the foreground (always so)"),
         )
+        .arg(Arg::new("source").long("source").hide(true).default_value(mountpoint::SOURCE))
+        .arg(Arg::new("background").long("background").hide(true).action(ArgAction::SetTrue))
         .args(flags::clap_args())
 }
 
@@ -42,11 +47,50 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
     let resolved = settings(arguments)?;
     log::start(resolved.settings.log.as_str());
     let mountpoint = absolute(arguments.get_one::<PathBuf>("mountpoint").expect("clap requires it"))?;
-    daemon::run(resolved, &mountpoint, CancellationToken::new(), announce).await?;
+    let source = arguments.get_one::<String>("source").expect("it has a default");
+    let background = arguments.get_flag("background");
+    let on_mounted = |mountpoint: &Path| {
+        announce(mountpoint);
+        if background {
+            leave_the_terminal();
+        }
+    };
+    daemon::run(resolved, source, &mountpoint, CancellationToken::new(), on_mounted).await?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// Beginning of the line that says that the mount answers.
+pub(super) const MOUNTED: &str = "mounted ";
+
 /// Scripts wait for this line.
 fn announce(mountpoint: &Path) {
-    output::say(format_args!("mounted {}", mountpoint.display()));
+    output::say(format_args!("{MOUNTED}{}", mountpoint.display()));
+}
+
+/// Where systemd's journal takes lines (systemd-journald.service(8)).
+const JOURNAL: &str = "/run/systemd/journal/stdout";
+
+/// Sends what comes from now on to the journal, or nowhere where there is none. Where systemd has started the process, its
+/// standard error is the journal already.
+fn leave_the_terminal() {
+    let nowhere = std::fs::File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
+    let errors = match (std::env::var_os("JOURNAL_STREAM"), journal()) {
+        (Some(_), _) => None,
+        (None, Ok(journal)) => Some(journal),
+        (None, Err(_)) => nowhere.as_ref().ok().and_then(|nowhere| nowhere.try_clone().ok()),
+    };
+    for (target, source) in [(libc::STDOUT_FILENO, nowhere.ok()), (libc::STDERR_FILENO, errors)] {
+        let Some(source) = source else { continue };
+        // SAFETY: both descriptors are open; what is written to 1 or 2 meanwhile goes to the old or the new place.
+        if unsafe { libc::dup2(source.as_raw_fd(), target) } < 0 {
+            tracing::warn!("the terminal is not left: {}", std::io::Error::last_os_error());
+        }
+    }
+}
+
+/// A stream to the journal: identifier, unit, priority, then four switches, a line each.
+fn journal() -> std::io::Result<OwnedFd> {
+    let mut stream = UnixStream::connect(JOURNAL)?;
+    stream.write_all(b"clmsfs\n\n6\n1\n0\n0\n0\n")?;
+    Ok(stream.into())
 }

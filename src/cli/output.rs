@@ -75,14 +75,7 @@ pub(super) fn json(value: &(impl serde::Serialize + ?Sized)) -> serde_json::Resu
 
 /// Bytes as people write them.
 pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+    ByteSize(bytes).rounded()
 }
 
 /// A budget as it was configured.

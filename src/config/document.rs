@@ -42,6 +42,14 @@ Every option has one name. It can be given, the later one winning, in
 2. the environment: `CLMSFS_CACHE_SIZE=4GB`
 3. the command line: `--cache-size 4GB`, or `-o cache_size=4GB` as in /etc/fstab.
 
+In /etc/fstab the type is `clmsfs` (`mount.clmsfs`, the same program by another name, must lie in /sbin):
+
+```
+clmsfs  /srv/clms  clmsfs  _netdev,nofail,x-systemd.automount,allow_other,config=/etc/clmsfs/config.toml  0 0
+```
+
+With `clmsfs#NAME` in front the settings are those of /etc/clmsfs/NAME.toml. The log goes to the journal.
+
 The file is the one named with `--config`, else the first that exists of `$CLMSFS_CONFIG`,
 `~/.config/clmsfs/config.toml` (`$XDG_CONFIG_HOME`) and `/etc/clmsfs/config.toml`. An unknown key is an error that names its line.
 `clmsfs config show` prints every value and where it came from; `clmsfs config check` only looks for errors.

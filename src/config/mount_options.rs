@@ -1,7 +1,18 @@
 //! `-o word,key=value,…` as mount(8) and /etc/fstab give it.
 
+use std::path::PathBuf;
+
 use super::error::ConfigError;
 use super::options::{self, Kind, PartialSettings, Source};
+
+/// What the words after `-o` say.
+#[derive(Debug, Clone, Default)]
+pub struct MountOptions {
+    /// `config=FILE`: the configuration file.
+    pub config: Option<PathBuf>,
+    /// Options of ours.
+    pub settings: PartialSettings,
+}
 
 /// Words of fstab that mount(8), systemd or desktops act on, and that are true of this file system anyway.
 const IGNORED: &[&str] = &[
@@ -39,13 +50,13 @@ const IGNORED: &[&str] = &[
 /// Beginnings of words that others act on.
 const IGNORED_BEGINNINGS: &[&str] = &["x-", "X-", "comment=", "_netdev="];
 
-/// Reads the argument of `-o`: options of ours (`cache_size=4GB`, `cache-size=4GB`, `allow_other`), and fstab's words,
-/// which are passed over.
+/// Reads the argument of `-o`: options of ours (`cache_size=4GB`, `cache-size=4GB`, `allow_other`), `config=FILE`, and
+/// fstab's words, which are passed over.
 ///
 /// # Errors
 /// A word that is neither, a bad value, or `rw`: nothing here can be written.
-pub fn parse(text: &str) -> Result<PartialSettings, ConfigError> {
-    let mut partial = PartialSettings::default();
+pub fn parse(text: &str) -> Result<MountOptions, ConfigError> {
+    let mut options = MountOptions::default();
     for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
         let refused = |message: String| ConfigError::MountOption { word: word.to_owned(), message };
         if IGNORED.contains(&word) || IGNORED_BEGINNINGS.iter().any(|beginning| word.starts_with(beginning)) {
@@ -55,6 +66,13 @@ pub fn parse(text: &str) -> Result<PartialSettings, ConfigError> {
             return Err(refused("clmsfs can only be read; write 'ro' instead".to_owned()));
         }
         let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
+        if name == "config" {
+            let Some(file) = value.filter(|value| !value.is_empty()) else {
+                return Err(refused("a value is missing; write config=FILE".to_owned()));
+            };
+            options.config = Some(PathBuf::from(file));
+            continue;
+        }
         let Some(spec) = options::find(name) else {
             return Err(refused(format!(
                 "neither an option nor known from fstab{}",
@@ -68,9 +86,9 @@ pub fn parse(text: &str) -> Result<PartialSettings, ConfigError> {
                 return Err(refused(format!("a value is missing; write {name}={}", spec.value_name)));
             }
         };
-        partial.set(spec.name, value, Source::Flag(format!("-o {}", spec.name)))?;
+        options.settings.set(spec.name, value, Source::Flag(format!("-o {}", spec.name)))?;
     }
-    Ok(partial)
+    Ok(options)
 }
 
 #[cfg(test)]
@@ -80,7 +98,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn given(text: &str) -> Vec<String> {
-        parse(text).unwrap().values().map(|(spec, text, _)| format!("{}={text}", spec.name)).collect()
+        parse(text)
+            .unwrap()
+            .settings
+            .values()
+            .map(|(spec, text, _)| format!("{}={text}", spec.name))
+            .collect()
     }
 
     #[test]
@@ -92,6 +115,7 @@ mod tests {
             ["cache_size=4GB", "on_miss=eagain", "allow_other=true"]
         );
         assert!(given("").is_empty() && given(",,").is_empty());
+        assert_eq!(parse("ro,config=/etc/a.toml").unwrap().config, Some(PathBuf::from("/etc/a.toml")));
     }
 
     #[test]
@@ -100,6 +124,7 @@ mod tests {
         assert_eq!(told("rw"), "-o rw: clmsfs can only be read; write 'ro' instead");
         assert!(told("cachesize=4GB").contains("did you mean 'cache_size'?"));
         assert!(told("cache_size").contains("cache_size=SIZE"));
+        assert!(told("config=").contains("config=FILE"));
         assert!(told("cache_size=lots").contains("-o cache_size"));
         assert!(told("allow_other=perhaps").contains("neither 'true' nor 'false'"));
     }

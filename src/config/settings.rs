@@ -37,6 +37,10 @@ pub struct Settings {
     pub profile: Profile,
     /// Other users may use the mount.
     pub allow_other: bool,
+    /// Owner of all files as they are shown, `None` = whoever mounts.
+    pub uid: Option<u32>,
+    /// Their group, likewise.
+    pub gid: Option<u32>,
     /// The kernel may read ready files by itself.
     pub passthrough: bool,
     /// Age at which the catalogue is read anew.
@@ -99,6 +103,8 @@ impl Settings {
             block_timeout: None,
             profile: Profile::Server,
             allow_other: false,
+            uid: None,
+            gid: None,
             passthrough: true,
             catalog_ttl: Span::seconds(24 * 3600),
             orders_per_hour: 60,

@@ -10,6 +10,20 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteSize(pub u64);
 
+impl ByteSize {
+    /// With one digit behind the point, as people read it: `1.5 GB`.
+    pub fn rounded(self) -> String {
+        const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
+        let mut value = self.0 as f64;
+        let mut unit = 0;
+        while value >= 999.5 && unit + 1 < UNITS.len() {
+            value /= 1000.0;
+            unit += 1;
+        }
+        if unit == 0 { format!("{} B", self.0) } else { format!("{value:.1} {}", UNITS[unit]) }
+    }
+}
+
 /// Units from the largest to the smallest, so that the first that divides a size is the shortest way to write it.
 const UNITS: [(&str, u64); 10] = [
     ("PiB", 1 << 50),

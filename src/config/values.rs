@@ -54,6 +54,20 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
+/// Number of a user or a group; `mounter` for that of whoever mounts, as [`show_owner`] writes it.
+pub(super) fn owner(text: &str) -> Result<Option<u32>, String> {
+    match text.trim() {
+        "mounter" => Ok(None),
+        number => number.parse().map(Some).map_err(|_| {
+            format!("'{number}' is not the number of a user or group; see id(1), for example: id -u ada")
+        }),
+    }
+}
+
+pub(super) fn show_owner(value: &Option<u32>) -> String {
+    value.map_or_else(|| "mounter".to_owned(), |number| number.to_string())
+}
+
 pub(super) fn count(text: &str) -> Result<u32, String> {
     text.trim().parse().map_err(|_| format!("'{text}' is not a whole number from 0 to {}", u32::MAX))
 }

@@ -15,6 +15,7 @@ use fuser::{
 };
 use tokio::runtime::Handle;
 
+use crate::config::Settings;
 use crate::vfs::Vfs;
 use crate::vfs::error::VfsError;
 use crate::vfs::listing::{Line, Listing};
@@ -42,20 +43,21 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// An adapter over `vfs`; waits happen on `runtime`.
-    pub fn new(vfs: Arc<Vfs>, runtime: Handle, passthrough: bool) -> Self {
+    /// An adapter over `vfs`; waits happen on `runtime`. Files are shown as of the user and group of the settings, else of
+    /// whoever mounts.
+    pub fn new(vfs: Arc<Vfs>, runtime: Handle, settings: &Settings) -> Self {
         // SAFETY: both calls take nothing, always succeed and touch no memory.
-        let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
-        let passthrough = Passthrough::new(passthrough);
+        let (mounter, group) = unsafe { (libc::geteuid(), libc::getegid()) };
         let shared = Shared {
             vfs,
             files: Handles::default(),
-            passthrough,
+            passthrough: Passthrough::new(settings.passthrough),
             pages: Mutex::default(),
             notifier: Arc::default(),
             forgets_for_good: false,
-            uid,
-            gid,
+            uid: settings.uid.unwrap_or(mounter),
+            gid: settings.gid.unwrap_or(group),
+            mounter,
         };
         Self { shared: Arc::new(shared), directories: Handles::default(), runtime }
     }
@@ -97,7 +99,7 @@ impl Adapter {
     }
 
     fn writable_xattr(&self, req: &Request) -> bool {
-        req.uid() == 0 || req.uid() == self.shared.uid
+        req.uid() == 0 || req.uid() == self.shared.mounter
     }
 }
 

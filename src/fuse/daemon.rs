@@ -33,6 +33,7 @@ use super::adapter::Adapter;
 use super::invalidate;
 use super::mountpoint::{self, MountpointError};
 use super::process;
+use super::systemd;
 
 /// Threads that take requests from the kernel.
 const DISPATCHERS: usize = 4;
@@ -88,12 +89,14 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Mounts, serves until asked to stop, unmounts. `on_mounted` is called once the mount answers.
+/// Mounts, serves until asked to stop, unmounts. `source` is what the tables of mounts name it (it begins with
+/// [`mountpoint::SOURCE`]); `on_mounted` is called once the mount answers.
 ///
 /// # Errors
 /// [`DaemonError`] when the mount could not be made; nothing is left mounted then.
 pub async fn run(
     resolved: Resolved,
+    source: &str,
     mountpoint: &Path,
     stop: CancellationToken,
     on_mounted: impl FnOnce(&Path),
@@ -151,18 +154,22 @@ pub async fn run(
     let signals = Signals::new().map_err(DaemonError::Signals)?;
     // before anybody can open a product, so that nobody orders what is under way
     engine.resume()?;
-    let (session_ended, notifier) = start_session(&mountpoint, &vfs, &settings).await?;
+    let (session_ended, notifier) = start_session(source, &mountpoint, &vfs, &settings).await?;
     on_mounted(&mountpoint);
-    notify_systemd("READY=1");
+    systemd::notify("READY=1");
     // cleaning a large cache before answering made other people's mounts time out: the mount answers first
     let sweeping = engine.clone();
     tokio::task::spawn_blocking(move || sweeping.sweep());
     let ttl = settings.catalog_ttl.duration();
     let refresh = refresh_catalog(Arc::clone(&vfs), client, Arc::clone(&cache), notifier, ttl, fresh);
-    let housekeeping = [tokio::spawn(refresh), tokio::spawn(save_uses(engine.clone()))];
+    let housekeeping = [
+        tokio::spawn(refresh),
+        tokio::spawn(save_uses(engine.clone())),
+        tokio::spawn(systemd::keep_informed(Arc::clone(&mounted))),
+    ];
 
     let ended = wait_for_end(&mounted.stop, signals, session_ended).await;
-    notify_systemd("STOPPING=1");
+    systemd::notify("STOPPING=1");
     mounted.stop.cancel();
     for task in housekeeping {
         task.abort();
@@ -393,16 +400,17 @@ async fn save_uses(engine: Engine) {
 
 /// Mounts and starts to serve; the receiver hears the session's end, the notifier tells the kernel what changed.
 async fn start_session(
+    source: &str,
     mountpoint: &Path,
     vfs: &Arc<Vfs>,
     settings: &Settings,
 ) -> Result<(oneshot::Receiver<io::Result<()>>, Notifier), DaemonError> {
-    let adapter = Adapter::new(Arc::clone(vfs), Handle::current(), settings.passthrough);
+    let adapter = Adapter::new(Arc::clone(vfs), Handle::current(), settings);
     let for_adapter = adapter.notifier();
     let mut config = Config::default();
     // not RO: the kernel would then refuse to set user.clmsfs.pinned; every other write answers EROFS here
     config.mount_options = vec![
-        MountOption::FSName("clmsfs".to_owned()),
+        MountOption::FSName(source.to_owned()),
         MountOption::Subtype("clmsfs".to_owned()),
         MountOption::NoSuid,
         MountOption::NoDev,
@@ -433,19 +441,4 @@ async fn start_session(
         tracing::debug!(%error, "readahead stays as it is (only root may raise it)");
     }
     Ok((ended, notifier))
-}
-
-/// Tells systemd a state, when it asked for that (sd_notify(3)).
-fn notify_systemd(state: &str) {
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::net::{SocketAddr, UnixDatagram};
-    let Ok(name) = std::env::var("NOTIFY_SOCKET") else { return };
-    let address = match name.strip_prefix('@') {
-        Some(hidden) => SocketAddr::from_abstract_name(hidden),
-        None => SocketAddr::from_pathname(&name),
-    };
-    let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
-    if let Err(error) = sent {
-        tracing::warn!(%error, "systemd is not told of {state}");
-    }
 }

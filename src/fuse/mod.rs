@@ -4,7 +4,7 @@
 //! * [`handles`] — open files and directories; [`passthrough`] — files the kernel reads without us.
 //! * [`invalidate`] — tells the kernel what left the cache.
 //! * [`mountpoint`] — checks, dead mounts, unmounting; [`daemon`] — a whole mount from settings to the last breath.
-//! * `process` — what the serving process asks of the kernel for itself.
+//! * `process` — what the serving process asks of the kernel for itself; `systemd` — what a service manager is told.
 
 pub mod adapter;
 pub mod daemon;
@@ -14,3 +14,4 @@ pub mod mountpoint;
 mod opening;
 pub mod passthrough;
 mod process;
+mod systemd;

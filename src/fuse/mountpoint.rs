@@ -10,8 +10,17 @@ use std::process::Command;
 
 /// Type of our mounts in `/proc/self/mountinfo` when fusermount3 made them.
 const FS_TYPE: &str = "fuse.clmsfs";
-/// Their source, the same for all.
-const SOURCE: &str = "clmsfs";
+/// What they are mounted from in the tables of mounts; that of an instance has its name behind it: `clmsfs#lab`.
+pub const SOURCE: &str = "clmsfs";
+
+/// The instance that a source names (`clmsfs#lab` → `lab`); empty for none, `None` if the source is not ours.
+pub fn instance(source: &str) -> Option<&str> {
+    match source.strip_prefix(SOURCE)? {
+        "" => Some(""),
+        rest => rest.strip_prefix('#').filter(|name| !name.is_empty() && !name.contains('/')),
+    }
+}
+
 /// Most dead mounts that are taken off one directory.
 const MOST_DEAD: usize = 16;
 
@@ -94,7 +103,7 @@ fn is_dead(error: &io::Error) -> bool {
 }
 
 /// statfs(2), which a mount answers itself, each time.
-fn count_blocks(path: &Path) -> io::Result<()> {
+pub(super) fn count_blocks(path: &Path) -> io::Result<()> {
     let text = CString::new(path.as_os_str().as_bytes())?;
     let mut answer = std::mem::MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: `text` is NUL-terminated, `answer` has room for a statfs; it is not read.
@@ -128,7 +137,7 @@ fn our_mount(line: &str) -> Option<PathBuf> {
     // fusermount3 makes the subtype a part of the type; mount(2), which root uses, leaves only the source
     let ours = match (after.next()?, after.next()?) {
         (FS_TYPE, _) => true,
-        (kind, source) => kind == "fuse" && source == SOURCE,
+        (kind, source) => kind == "fuse" && instance(source).is_some(),
     };
     ours.then(|| before.split(' ').nth(4).map(unescape)).flatten()
 }

@@ -54,6 +54,8 @@ pub(super) struct Shared {
     pub(super) uid: u32,
     /// Their group.
     pub(super) gid: u32,
+    /// Who mounted.
+    pub(super) mounter: u32,
 }
 
 impl Shared {
