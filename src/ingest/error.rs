@@ -129,6 +129,16 @@ impl IngestError {
         Self::Disk { action: action.into(), reason: error.to_string(), errno: error.raw_os_error() }
     }
 
+    /// A zip, or a member of it, cannot be read: the disk's fault, want of memory, or else the package's own.
+    pub(super) fn unreadable(name: &str, error: &io::Error) -> Self {
+        // a zip that lies about a place makes the system refuse to go there: EINVAL
+        let is_systems = error.raw_os_error().is_some_and(|errno| errno != libc::EINVAL);
+        if is_systems || error.kind() == io::ErrorKind::OutOfMemory {
+            return Self::disk(format!("read '{name}'"), error);
+        }
+        Self::Damaged { name: name.to_owned(), reason: error.to_string() }
+    }
+
     pub(super) fn raster(name: impl Into<String>, reason: impl ToString) -> Self {
         Self::Raster { name: name.into(), reason: reason.to_string() }
     }

@@ -436,7 +436,10 @@ fn unsafe_member(name: &str, reason: &str) -> IngestError {
 }
 
 fn damaged(name: &str, error: &ZipError) -> IngestError {
-    IngestError::Damaged { name: name.to_owned(), reason: error.to_string() }
+    match error {
+        ZipError::Io(error) => IngestError::unreadable(name, error),
+        error => IngestError::Damaged { name: name.to_owned(), reason: error.to_string() },
+    }
 }
 
 #[cfg(test)]

@@ -24,8 +24,7 @@ pub(super) fn pour(
     mut before: impl FnMut(u64) -> Result<(), IngestError>,
 ) -> Result<u64, IngestError> {
     let mut next = |buffer: &mut Vec<u8>| {
-        fill(member, buffer)
-            .map_err(|error| IngestError::Damaged { name: name.to_owned(), reason: error.to_string() })?;
+        fill(member, buffer).map_err(|error| IngestError::unreadable(name, &error))?;
         if buffer.is_empty() { Ok(()) } else { before(buffer.len() as u64) }
     };
     let write = |mut file: &File, buffer: &[u8]| file.write_all(buffer).disk(|| format!("write '{name}'"));
@@ -143,6 +142,27 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let failed = pour(&mut member, 3 * BUFFER as u64, &file, "member", |_| Ok(()));
         assert!(matches!(&failed, Err(IngestError::Damaged { name, .. }) if name == "member"), "{failed:?}");
+    }
+
+    /// It was taken for damage of the package, which was then downloaded anew.
+    #[test]
+    fn want_of_memory_and_a_failing_disk_are_no_damage() {
+        struct Failing(fn() -> io::Error);
+        impl Read for Failing {
+            fn read(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
+                Err(self.0())
+            }
+        }
+        let file = tempfile::tempfile().unwrap();
+        let errors: [(fn() -> io::Error, bool); 3] = [
+            (|| io::ErrorKind::OutOfMemory.into(), false),
+            (|| io::Error::from_raw_os_error(libc::EIO), false),
+            (|| io::Error::from_raw_os_error(libc::EINVAL), true),
+        ];
+        for (error, is_damage) in errors {
+            let failed = pour(&mut Failing(error), 1, &file, "member", |_| Ok(())).unwrap_err();
+            assert_eq!(failed.is_damaged_download(), is_damage, "{failed}");
+        }
     }
 
     struct Breaking;

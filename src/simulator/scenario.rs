@@ -11,7 +11,7 @@
 //! delete = "answers"         # or "hangs": @datarequest_delete never answers and cancels nothing
 //! reject_key = false         # true: every token request is refused, "No associated key found"
 //! clock = "-10m"             # how far the service's clock is ahead of ours, or behind (default 0s)
-//! link_host = "elsewhere:80" # host of every DownloadURL (default: the simulator's own)
+//! link_host = "elsewhere:80" # host of every DownloadURL, or "https://elsewhere" (default: the simulator's own)
 //! generate = { datasets = 10000, products = 100 }   # a synthetic catalogue instead of the sample one
 //!
 //! [[fault]]                  # rules; each has a matcher and exactly one effect

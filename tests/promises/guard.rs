@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use clmsfs::config::rules::shipped;
@@ -138,7 +137,7 @@ fn every_program_that_the_shipped_rules_name_is_refused() {
         let program = folder.join(name);
         std::os::unix::fs::symlink(cat, &program).unwrap();
         let mut command = command(&program);
-        command.arg0("cat").arg(&tif);
+        command.arg(&tif);
         let finished = Reader::spawn(command).finish();
         assert!(
             finished.stderr.contains("Permission denied"),
@@ -154,7 +153,7 @@ fn every_program_that_the_shipped_rules_name_is_refused() {
     let under = folder.join("not-of-the-list");
     std::os::unix::fs::symlink(cat, &under).unwrap();
     let mut command = command(&under);
-    command.arg0("cat").arg(&tif);
+    command.arg(&tif);
     Reader::spawn(command).finish().success();
     assert_eq!(simulator.requests().posts("tile03"), 1);
 }

@@ -6,7 +6,7 @@
 use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
+
 use std::path::{Path, PathBuf};
 
 use crate::support::packages::Pixels;
@@ -413,8 +413,8 @@ fn other_users_are_refused_as_well() {
     let simulator = stage.simulator(QUICK);
     std::fs::set_permissions(stage.folder(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let nobody = |program: &str, arguments: &[&OsStr]| {
-        let mut command = process::command(program);
-        command.args(arguments).uid(65_534).gid(65_534).current_dir("/");
+        let mut command = process::command_as(65_534, program);
+        command.args(arguments).current_dir("/");
         Reader::spawn(command).finish()
     };
     // without allow_other the mount is the owner's alone
@@ -444,13 +444,8 @@ fn other_users_are_refused_as_well() {
         let refused = ["Read-only", "Operation not permitted", "Permission denied"];
         assert!(refused.iter().any(|words| told.contains(words)), "{program}: {told}");
     }
-    let mut command = process::command("setfattr");
-    command
-        .args(["-n", "user.clmsfs.pinned", "-v", "1"])
-        .arg(&folder)
-        .uid(65_534)
-        .gid(65_534)
-        .current_dir("/");
+    let mut command = process::command_as(65_534, "setfattr");
+    command.args(["-n", "user.clmsfs.pinned", "-v", "1"]).arg(&folder).current_dir("/");
     let pinned = Reader::spawn(command).finish();
     assert!(!pinned.status.success(), "pins are the owner's: {}", pinned.stderr);
     assert_eq!(mount.attribute("here", "pinned"), "0");

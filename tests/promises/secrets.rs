@@ -3,12 +3,12 @@
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::packages::Pixels;
-use crate::support::process::{command, run};
+use crate::support::process::{command, command_as, run};
 use crate::support::proxy::Proxy;
 use crate::support::{Mount, Package, Stage, wait};
 
@@ -140,15 +140,8 @@ fn a_crash_leaves_no_core() {
     let Some(stage) = Stage::shared() else { return };
     Package::new("cold", Pixels::Classes, 64).write(&stage.data());
     // The same crash of another program, to see that cores are written here at all.
-    let mut other = command("sh");
-    other.current_dir(stage.folder()).args(["-c", "kill -ABRT $$"]);
-    // SAFETY: prlimit is a bare system call.
-    unsafe {
-        other.pre_exec(|| {
-            allow_cores(0);
-            Ok(())
-        });
-    }
+    let mut other = command("prlimit");
+    other.current_dir(stage.folder()).args(["--core=unlimited:unlimited", "sh", "-c", "kill -ABRT $$"]);
     if !other.status().unwrap().core_dumped() {
         println!("SKIPPED: no cores are written on this system");
         return;
@@ -230,8 +223,8 @@ fn socket(mount: &Mount) -> PathBuf {
 
 /// What a program says when another user runs it.
 fn as_nobody(program: &str, arguments: &[&Path]) -> String {
-    let mut command = command(program);
-    command.args(arguments).uid(NOBODY).gid(NOBODY).current_dir("/");
+    let mut command = command_as(NOBODY, program);
+    command.args(arguments).current_dir("/");
     let output = command.output().unwrap();
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }

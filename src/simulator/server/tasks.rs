@@ -188,7 +188,7 @@ fn told(behaviour: &Behaviour, task: &Task, view: &View) -> Value {
         (&behaviour.scenario.link_host, json.get_mut("DownloadURL"))
         && let Some((_, path)) = link.trim_start_matches("http://").split_once('/')
     {
-        *link = format!("http://{host}/{path}");
+        *link = if host.contains("://") { format!("{host}/{path}") } else { format!("http://{host}/{path}") };
     }
     json
 }

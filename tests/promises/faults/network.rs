@@ -10,7 +10,8 @@ const QUICK_STALL: &[(&str, &str)] = &[("--download-stall", "1s")];
 rows! {
     file_host_without_a_name: Row {
         fault: "DNS failure of the file host",
-        scenario: "link_host = 'files.clms.invalid'",
+        scenario: "link_host = 'https://files.clms.invalid'",
+        flags: &[("--download-hosts", "files.clms.invalid")],
         sees: Sees::Errno(libc::ENETDOWN),
         words: &["files.clms.invalid cannot be reached"],
         orders_after: 0,

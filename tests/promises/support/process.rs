@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -15,15 +15,23 @@ use super::wait::PATIENCE;
 pub(crate) const CLMSFS: &str = env!("CARGO_BIN_EXE_clmsfs");
 
 /// A command whose process dies with the thread that starts it, also when that is killed.
+///
+/// setpriv(1) arranges that and becomes the program. Code of our own between fork and exec would do it, too, but it makes
+/// the standard library fork; and a fork while another test's thread is in PROJ never returns in the child, because PROJ
+/// takes a lock of its own there.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new(program);
-    // SAFETY: prctl is async-signal-safe and touches nothing of the parent's memory.
-    unsafe {
-        command.pre_exec(|| {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            Ok(())
-        });
-    }
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
+/// The same as another user, with a group of the same number and no others. For root.
+#[allow(dead_code, reason = "the interop suite and the soak run as one user")]
+pub(crate) fn command_as(user: u32, program: impl AsRef<OsStr>) -> Command {
+    let user = user.to_string();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", &user, "--regid", &user, "--clear-groups", "--pdeathsig", "KILL", "--"]);
+    command.arg(program);
     command
 }
 
