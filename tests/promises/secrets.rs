@@ -255,7 +255,7 @@ fn other_users_read_but_neither_pin_nor_control() {
     let socket = socket(&mount);
     let hello = "import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\n\
         s.sendall(b'GET /status HTTP/1.0\\r\\nHost: x\\r\\n\\r\\n')\nprint(s.recv(100))";
-    let talk = |socket: &Path| as_nobody("python3", &[Path::new("-c"), Path::new(hello), socket]);
+    let talk = |socket: &Path| as_nobody("/usr/bin/python3", &[Path::new("-c"), Path::new(hello), socket]);
     assert!(talk(&socket).contains("PermissionError"), "{}", talk(&socket));
     // A second way to the same socket: the folder of the first belongs to other tests, too.
     let open = stage.folder().join("open.sock");
