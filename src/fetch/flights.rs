@@ -177,7 +177,7 @@ impl Flights {
         }
         if let Some(failed) = state.failed.get(key)
             && !insist
-            && now() < state.patience.retry_at(&failed.failure)
+            && state.patience.rests(&failed.failure, now())
         {
             return Err(Refusal::Failed(failed.failure.clone()));
         }

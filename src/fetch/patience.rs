@@ -57,6 +57,11 @@ impl Patience {
         }
     }
 
+    /// Whether the same answer is given again after `failure`. A clock that was put back since does not make it last longer.
+    pub fn rests(&self, failure: &Failure, now: u64) -> bool {
+        (failure.at..self.retry_at(failure)).contains(&now)
+    }
+
     /// Milliseconds since 1970 from when on a new attempt is made after `failure`.
     pub fn retry_at(&self, failure: &Failure) -> u64 {
         let rest = failure
@@ -88,6 +93,19 @@ mod tests {
         failure.kind = FailureKind::NoSpace;
         failure.asked = 0;
         assert_eq!(rest(&failure), 60_000, "room that came back is not waited for");
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_ends_the_rest() {
+        let failure = Failure::new(FailureKind::Package, String::new());
+        let patience = Patience::default();
+        assert!(patience.rests(&failure, failure.at) && patience.rests(&failure, failure.at + 19_999));
+        assert!(!patience.rests(&failure, failure.at + 20_000) && !patience.rests(&failure, failure.at - 1));
+        let cancelled = Failure::new(FailureKind::Cancelled, String::new());
+        assert!(
+            !patience.rests(&cancelled, cancelled.at)
+                && !patience.rests(&cancelled, cancelled.at - 3_600_000)
+        );
     }
 
     #[test]
