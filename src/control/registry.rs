@@ -25,6 +25,13 @@ pub struct Registered {
 }
 
 impl Registered {
+    /// Takes its socket away, and nothing outside of this directory, whatever the file says.
+    fn remove_socket(&self, directory: &Path) {
+        if self.socket.parent() == Some(directory) {
+            let _ = fs::remove_file(&self.socket);
+        }
+    }
+
     fn is_alive(&self) -> bool {
         start_of(self.pid) == Some(self.started) && self.socket.exists()
     }
@@ -123,6 +130,10 @@ impl Registration {
         let text = serde_json::to_vec(&registered)?;
         let fresh = file.with_extension(format!("{pid}.new"));
         let _lock = lock(directory)?;
+        // that of a mount that was killed: nobody would find its socket any more
+        if let Some(former) = Registered::read(&file).filter(|former| !former.is_alive()) {
+            former.remove_socket(directory);
+        }
         fs::write(&fresh, text)?;
         fs::rename(&fresh, &file)?;
         Ok(Self { file, registered })
@@ -161,10 +172,7 @@ fn living(directory: &Path) -> io::Result<Vec<Registered>> {
             continue;
         }
         let _ = fs::remove_file(&file);
-        // nothing outside of this directory, whatever the file says
-        if registered.socket.parent() == Some(directory) {
-            let _ = fs::remove_file(&registered.socket);
-        }
+        registered.remove_socket(directory);
     }
     running.sort_by(|a: &Registered, b| a.mountpoint.cmp(&b.mountpoint));
     Ok(running)
@@ -206,6 +214,22 @@ mod tests {
         fs::write(&registration.file, serde_json::to_vec(&earlier).unwrap()).unwrap();
         assert_eq!(living(dir.path()).unwrap(), []);
         assert_eq!(names(dir.path()), ["lock"], "what the dead left is gone");
+    }
+
+    /// Each kill -9 left a socket behind that nobody ever took away.
+    #[test]
+    fn the_socket_of_a_killed_mount_goes_when_the_next_one_is_registered() {
+        let dir = tempfile::tempdir().unwrap();
+        let sockets = ["s-1.sock", "s-2.sock"].map(|name| dir.path().join(name));
+        for socket in &sockets {
+            fs::write(socket, "").unwrap();
+        }
+        let first = Registration::within(dir.path(), Path::new("/mnt/clms"), &sockets[0]).unwrap();
+        let killed = Registered { started: first.registered.started - 1, ..first.registered.clone() };
+        fs::write(&first.file, serde_json::to_vec(&killed).unwrap()).unwrap();
+        let _second = Registration::within(dir.path(), Path::new("/mnt/clms"), &sockets[1]).unwrap();
+        assert!(!sockets[0].exists() && sockets[1].exists());
+        std::mem::forget(first);
     }
 
     #[test]
