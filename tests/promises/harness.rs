@@ -141,3 +141,37 @@ fn every_dependency_has_a_reason() {
         }
     }
 }
+
+#[test]
+fn every_promise_of_reliability_names_a_test_that_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut names = std::collections::HashSet::new();
+    let mut folders = vec![root.join("src"), root.join("tests"), root.join("fuzz")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                // what is built beside the fuzz targets is none of ours
+                folders.extend((entry.file_name() != "target").then_some(path));
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let source = std::fs::read_to_string(&path).unwrap();
+                let words: Vec<&str> = source.split_whitespace().collect();
+                let declared = words.windows(2).filter(|pair| matches!(pair[0], "fn" | "mod"));
+                names.extend(declared.map(|pair| pair[1].split(['(', '<', ';']).next().unwrap().to_owned()));
+                // a macro makes a test of each row of the faults
+                let rows = words.windows(2).filter(|pair| pair[1] == "Row");
+                names.extend(rows.filter_map(|pair| Some(pair[0].strip_suffix(':')?.to_owned())));
+                names.insert(path.file_stem().unwrap().to_string_lossy().into_owned());
+            }
+        }
+    }
+    let document = std::fs::read_to_string(root.join("docs/RELIABILITY.md")).unwrap();
+    let rows = document.lines().filter(|line| line.starts_with("| ")).filter_map(|row| row.split('|').nth(2));
+    let mut count = 0;
+    for test in rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).filter(|test| test.contains("::")) {
+        let name = test.rsplit("::").next().unwrap();
+        assert!(names.contains(name), "docs/RELIABILITY.md names the test {test}, and there is none");
+        count += 1;
+    }
+    assert!(count > 40, "only {count} tests are named; is the table still a table?");
+}

@@ -36,7 +36,10 @@ impl Stage {
 
     fn new(turn: Turn) -> Self {
         static SWEEP: Once = Once::new();
-        SWEEP.call_once(sweep);
+        SWEEP.call_once(|| {
+            heed_signals();
+            sweep();
+        });
         let folder = tempfile::Builder::new()
             .prefix(&format!("{PREFIX}{}.", std::process::id()))
             .tempdir()
@@ -84,6 +87,15 @@ fn possible() -> bool {
     assert!(!ci, "{reason}: under CI=true this is a failure; give the runner /dev/fuse");
     eprintln!("SKIPPED: {reason}");
     false
+}
+
+/// Readers must heed the signals that end a program. Under nohup(1), and in some runners, a signal is ignored, and programs
+/// inherit that.
+fn heed_signals() {
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+        // SAFETY: SIG_DFL is a valid disposition, and nothing here has handlers of its own.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }
 
 /// Detaches the mounts of earlier runs that were killed before they could clean up.
