@@ -14,7 +14,8 @@ fn command_of(line: &str) -> Option<Vec<String>> {
     let parts = line.split("; ").flat_map(|part| part.split(" && ")).flat_map(|part| part.split(" | "));
     let mut parts = parts.map(|part| {
         let part = part.trim();
-        ["until ", "if ", "while ", "! ", "do "].iter().fold(part, |part, word| part.strip_prefix(word).unwrap_or(part))
+        let before = ["until ", "if ", "while ", "! ", "do ", "sudo ", "target/release/"];
+        before.iter().fold(part, |part, word| part.strip_prefix(word).unwrap_or(part))
     });
     let command = parts.find(|part| part.starts_with("clmsfs "))?;
     Some(words(command))
