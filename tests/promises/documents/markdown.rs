@@ -43,10 +43,10 @@ pub(crate) fn fenced(text: &str) -> Vec<Block<'_>> {
     split(text).0
 }
 
-/// Lines of code: of fenced blocks without a language other than that of shells, and lines that are indented by four.
+/// Lines that a shell, or fstab, may be given: of fenced blocks in no other language, and those that are indented by four.
 pub(super) fn shell_lines(text: &str) -> Vec<(usize, &str)> {
     let (blocks, outside) = split(text);
-    let shells = blocks.into_iter().filter(|block| ["", "sh", "console", "text"].contains(&block.language));
+    let shells = blocks.into_iter().filter(|block| ["", "sh", "console"].contains(&block.language));
     let mut lines: Vec<_> = shells
         .flat_map(|block| {
             let first = block.line;
