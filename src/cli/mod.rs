@@ -43,7 +43,7 @@ First steps:
   clmsfs demo                 a walk through a simulated service, without an account
   clmsfs mount ~/clms         mounts, and stays in the foreground; then, in another terminal:
   clmsfs search corine 2018   finds products
-  clmsfs fetch ID             fetches one, with a progress bar (opening one of its files does so, too)";
+  clmsfs fetch ID             orders, downloads and converts one; so does opening it";
 
 /// The whole command line.
 pub fn command() -> Command {

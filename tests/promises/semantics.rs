@@ -68,9 +68,16 @@ fn blocks() -> Vec<(usize, Vec<Example<'static>>)> {
             "console" => found.push((block.line, examples(&block))),
             "text" => {
                 let is_command = |line: &&str| line.trim_start().starts_with("$ ");
-                assert!(!block.lines.iter().any(is_command), "line {}: commands stand in console", block.line);
+                assert!(
+                    !block.lines.iter().any(is_command),
+                    "line {}: commands stand in console",
+                    block.line
+                );
             }
-            other => panic!("line {}: '{other}' is not run: write console, or text for what is no example", block.line),
+            other => panic!(
+                "line {}: '{other}' is not run: write console, or text for what is no example",
+                block.line
+            ),
         }
     }
     found
@@ -103,10 +110,16 @@ fn fits(wanted: &[&str], found: &[&str]) -> bool {
 
 /// Runs a block in one shell; what each command printed.
 fn run(home: &Path, point: &Path, examples: &[Example<'_>]) -> Vec<String> {
-    let commands: Vec<String> = examples.iter().map(|example| format!("{}\nmark\n", example.command)).collect();
+    let commands: Vec<String> =
+        examples.iter().map(|example| format!("{}\nmark\n", example.command)).collect();
     let mut shell = within(home, "bash".as_ref());
     shell.args(["--noprofile", "--norc", "-c"]).arg(PRELUDE.to_owned() + &commands.concat());
-    shell.env("CLMS", point).env("CLMSFS_PROGRAM", CLMSFS).env("MARK", MARK).env("LC_ALL", "C").env("TZ", "UTC");
+    shell
+        .env("CLMS", point)
+        .env("CLMSFS_PROGRAM", CLMSFS)
+        .env("MARK", MARK)
+        .env("LC_ALL", "C")
+        .env("TZ", "UTC");
     let printed = Reader::spawn(shell).finish().text();
     printed.split(&format!("\n{MARK}\n")).map(str::to_owned).collect()
 }
@@ -130,7 +143,10 @@ fn every_example_of_the_page_is_so() {
             let wanted = trimmed(&example.wanted);
             if !fits(wanted, &lines) {
                 let wanted = wanted.join("\n");
-                wrong.push(format!("line {line}: $ {}\n{found}\n---- instead of ----\n{wanted}", example.command));
+                wrong.push(format!(
+                    "line {line}: $ {}\n{found}\n---- instead of ----\n{wanted}",
+                    example.command
+                ));
             }
         }
         assert_eq!(printed.len(), examples.len() + 1, "line {line}: not every command ended: {printed:?}");

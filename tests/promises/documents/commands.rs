@@ -42,7 +42,9 @@ fn words(command: &str) -> Vec<String> {
                 continue;
             }
             (None, '#' | '&') if word.is_none() => break,
-            (None, '>') if word.as_ref().is_none_or(|word| word.bytes().all(|byte| byte.is_ascii_digit())) => {
+            (None, '>')
+                if word.as_ref().is_none_or(|word| word.bytes().all(|byte| byte.is_ascii_digit())) =>
+            {
                 word = None;
                 break;
             }
@@ -81,7 +83,11 @@ fn every_line_of_fstab_parses() {
         for (line, text) in shell_lines(&document.text) {
             let fields: Vec<&str> = text.split_whitespace().collect();
             let [source, point, "clmsfs", options, ..] = fields[..] else { continue };
-            assert!(source.starts_with("clmsfs") && point.starts_with('/'), "{}:{line}: {text}", document.name);
+            assert!(
+                source.starts_with("clmsfs") && point.starts_with('/'),
+                "{}:{line}: {text}",
+                document.name
+            );
             if let Err(error) = clmsfs::config::mount_options::parse(options) {
                 panic!("{}:{line}: {text}\n{error}", document.name);
             }
@@ -116,10 +122,14 @@ fn verbs_and_flags_in_the_text_exist() {
                     at = below;
                 } else if let Some(flag) = word.strip_prefix("--") {
                     let name = flag.split(['=', '|', ']']).next().unwrap();
-                    let known = ["help", "version"].contains(&name) || at.get_arguments().any(|known| known.get_long() == Some(name));
+                    let known = ["help", "version"].contains(&name)
+                        || at.get_arguments().any(|known| known.get_long() == Some(name));
                     assert!(known, "{place}: {} has no flag --{name}", at.get_name());
                 } else {
-                    assert!(at.get_name() != "clmsfs" || word.starts_with(['-', '…']), "{place}: no verb '{word}'");
+                    assert!(
+                        at.get_name() != "clmsfs" || word.starts_with(['-', '…']),
+                        "{place}: no verb '{word}'"
+                    );
                 }
             }
             count += 1;

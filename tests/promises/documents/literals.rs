@@ -21,7 +21,9 @@ pub(super) fn messages() -> Vec<Message> {
     let mut all = Vec::new();
     for path in files(&root().join("src"), "rs") {
         let name = path.strip_prefix(root()).unwrap().display().to_string();
-        let is_test = |part: &str| matches!(part, "tests" | "tests.rs" | "fuzz.rs" | "fuzzing") || part.ends_with("_tests.rs");
+        let is_test = |part: &str| {
+            matches!(part, "tests" | "tests.rs" | "fuzz.rs" | "fuzzing") || part.ends_with("_tests.rs")
+        };
         if !name.split('/').any(is_test) {
             all.extend(of_source(&std::fs::read_to_string(&path).unwrap(), &name));
         }
@@ -48,7 +50,9 @@ fn of_source(source: &str, file: &str) -> Vec<Message> {
 /// What an `#[error]` belongs to: the variant of the enum that is open, or the struct behind it. `after` begins behind the
 /// text, within the attribute.
 fn owner(before: &str, after: &str) -> String {
-    let word = |text: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default().to_owned();
+    let word = |text: &str| {
+        text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default().to_owned()
+    };
     let (_, behind) = after.split_once(")]\n").unwrap_or_default();
     let mut lines = behind.lines().map(str::trim);
     let line = lines.find(|line| !line.is_empty() && !line.starts_with(['#', '/'])).unwrap_or_default();
@@ -92,7 +96,9 @@ fn is_word(byte: u8) -> bool {
 fn letter(rest: &str) -> usize {
     let mut letters = rest.char_indices().skip(1);
     match (letters.next(), letters.next()) {
-        (Some((_, '\\')), Some((after, _))) => rest[after + 1..].find('\'').map_or(1, |end| after + 1 + end + 1),
+        (Some((_, '\\')), Some((after, _))) => {
+            rest[after + 1..].find('\'').map_or(1, |end| after + 1 + end + 1)
+        }
         (Some(_), Some((end, '\''))) => end + 1,
         _ => 1,
     }
@@ -170,8 +176,10 @@ fn texts_are_found_in_sources() {
         pub struct Alone(#[from] u8);
         fn f() -> char { if x == '"' { '\'' } else { 'a' } }
     "##;
-    let found: Vec<String> =
-        of_source(source, "f").into_iter().map(|message| format!("{}|{}", message.of, message.text)).collect();
+    let found: Vec<String> = of_source(source, "f")
+        .into_iter()
+        .map(|message| format!("{}|{}", message.of, message.text))
+        .collect();
     assert_eq!(
         found,
         [

@@ -69,11 +69,13 @@ pub(super) fn code_spans(text: &str) -> Vec<(usize, &str)> {
 
 /// Headings with their level.
 pub(super) fn headings(text: &str) -> Vec<(usize, &str)> {
-    let heading = |(_, line): (usize, &'_ str)| {
-        let level = line.bytes().take_while(|byte| *byte == b'#').count();
-        (level > 0 && line[level..].starts_with(' ')).then_some((level, line))
-    };
-    split(text).1.into_iter().filter_map(heading).map(|(level, line)| (level, line[level..].trim())).collect()
+    let outside = split(text).1.into_iter();
+    outside
+        .filter_map(|(_, line)| {
+            let level = line.bytes().take_while(|byte| *byte == b'#').count();
+            (level > 0 && line[level..].starts_with(' ')).then(|| (level, line[level..].trim()))
+        })
+        .collect()
 }
 
 /// What a link to a heading is called, as GitHub makes it.

@@ -15,7 +15,10 @@ const LEAST: usize = 12;
 
 /// Errors that the page need not quote, and why.
 const UNQUOTED: &[(&str, &str)] = &[
-    ("VfsError::*", "programs see its errno; the words are in user.clmsfs.error, or in the log at level debug"),
+    (
+        "VfsError::*",
+        "programs see its errno; the words are in user.clmsfs.error, or in the log at level debug",
+    ),
     ("ConfigError::Syntax", "says where; what is wrong are the parser's own words"),
     ("ConfigError::Rule", "says where; what is wrong with rules is quoted"),
     ("ConfigError::Value", "says where; what is wrong with values is quoted"),
@@ -74,7 +77,8 @@ fn what_the_page_quotes_is_what_the_program_says() {
 fn every_error_is_quoted_or_there_is_a_reason_why_not() {
     let page = document(PAGE).text;
     let quotations = quotations(&page);
-    let is_quoted = |message: &Message| quotations.iter().any(|(_, quotation)| message.text.contains(quotation));
+    let is_quoted =
+        |message: &Message| quotations.iter().any(|(_, quotation)| message.text.contains(quotation));
     let mut excused = BTreeSet::new();
     let mut missing = Vec::new();
     for message in messages().iter().filter(|message| !message.of.is_empty()) {
@@ -137,10 +141,14 @@ fn every_errno_of_the_file_system_is_explained() {
     for file in ["src/vfs/error.rs", "src/fuse/adapter.rs", "src/fuse/opening.rs"] {
         let source = std::fs::read_to_string(root().join(file)).unwrap();
         for word in source.split(|letter: char| !letter.is_alphanumeric()) {
-            let is_errno = word.len() > 2 && word.starts_with('E') && word.bytes().all(|byte| byte.is_ascii_uppercase());
+            let is_errno =
+                word.len() > 2 && word.starts_with('E') && word.bytes().all(|byte| byte.is_ascii_uppercase());
             // what getxattr and lookup say among themselves and the kernel
             if is_errno && !["ERANGE", "ENOSYS"].contains(&word) {
-                assert!(page.contains(&format!("`{word}`")), "{PAGE} does not explain {word}, which {file} answers");
+                assert!(
+                    page.contains(&format!("`{word}`")),
+                    "{PAGE} does not explain {word}, which {file} answers"
+                );
                 count += 1;
             }
         }
