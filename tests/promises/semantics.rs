@@ -129,7 +129,7 @@ fn every_example_of_the_page_is_so() {
     let blocks = blocks();
     let Some(stage) = Stage::shared() else { return };
     for name in PRODUCTS {
-        Package::new(name, Pixels::Classes, 600).write(&stage.data());
+        Package::new(name, Pixels::Noise, 600).write(&stage.data());
     }
     let simulator = stage.simulator(SCENARIO);
     let mount = stage.mount(&simulator).start();
