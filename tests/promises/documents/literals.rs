@@ -205,6 +205,16 @@ fn every_error_of_the_sources_has_an_owner() {
     }
 }
 
+/// Messages stand behind "failed to …: ", and others stand behind them.
+#[test]
+fn errors_are_lower_case_fragments() {
+    for error in messages().iter().filter(|message| !message.of.is_empty()) {
+        let is_fragment =
+            !error.text.starts_with(char::is_uppercase) && !error.text.ends_with(['.', '!', ' ']);
+        assert!(is_fragment, "{}: '{}'", error.place, error.text);
+    }
+}
+
 /// `#[error(` in a file that are not `transparent`.
 fn count(path: &Path) -> usize {
     let source = std::fs::read_to_string(path).unwrap();
