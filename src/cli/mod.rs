@@ -37,6 +37,14 @@ const NOT_READY: u8 = 3;
 /// The hidden verb under which the converting child runs.
 const CHILD: &str = crate::ingest::CHILD_VERB;
 
+/// What somebody wants to know who asks for help for the first time.
+const FIRST_STEPS: &str = "\
+First steps:
+  clmsfs demo                 a walk through a simulated service, without an account
+  clmsfs mount ~/clms         mounts, and stays in the foreground; then, in another terminal:
+  clmsfs search corine 2018   finds products
+  clmsfs fetch ID             orders, downloads and converts one; so does opening it";
+
 /// The whole command line.
 pub fn command() -> Command {
     Command::new("clmsfs")
@@ -45,6 +53,7 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .max_term_width(100)
+        .after_help(FIRST_STEPS)
         .subcommand(mount::command())
         .subcommand(umount::command())
         .subcommand(demo::command())

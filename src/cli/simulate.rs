@@ -30,7 +30,7 @@ pub(super) fn command() -> Command {
         .arg(path(
             "key-out",
             "FILE",
-            "Write the service key there [default: clmsfs-simulator-key.json in the temporary directory]",
+            "Write the service key there [default: clmsfs-simulator-key-PID.json in the temporary directory]",
         ))
         .arg(path("data", "DIR", "Also serve every .zip in this directory as a product; NAME.json beside NAME.zip overrides fields of its record"))
         .arg(path("scenario", "FILE", "Delays and faults, as TOML"))

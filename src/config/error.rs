@@ -8,7 +8,7 @@ use super::options::Source;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The configuration file cannot be read.
-    #[error("cannot read the configuration file {path}: {source}")]
+    #[error("cannot read the configuration file {path}: {source}; name the right one with --config")]
     Unreadable {
         /// The file.
         path: PathBuf,

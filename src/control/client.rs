@@ -32,7 +32,7 @@ pub enum ControlError {
     #[error("the list of running mounts cannot be read: {0}")]
     Registry(#[from] std::io::Error),
     /// The mount does not answer.
-    #[error("mount {} does not answer: {reason}", mountpoint.display())]
+    #[error("mount {} does not answer: {reason}; look into its log, or detach it with fusermount3 -uz", mountpoint.display())]
     Silent {
         /// Which.
         mountpoint: PathBuf,

@@ -298,7 +298,7 @@ async fn post_cancel(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Res
     let mut tasks = Vec::new();
     for text in &ids.tasks {
         let result = match TaskId::parse(text) {
-            None => Err("not a task id".to_owned()),
+            None => Err("it is not the number of a task: clmsfs jobs shows them".to_owned()),
             Some(task) => engine.cancel_task(&task).await.map_err(|failure| failure.to_string()),
         };
         tasks.push(outcome(text, result.map(|()| "cancelled at the service".to_owned())));
@@ -398,7 +398,8 @@ async fn post_verify(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Res
         }
         for (id, key) in wanted {
             let Some(lease) = engine.inventory().lease(&key) else {
-                outcomes.push(outcome(&id, Err("not in the cache".to_owned())));
+                let error = StoreError::Unknown { key };
+                outcomes.push(outcome(&id, Err(error.to_string())));
                 continue;
             };
             let proof = verify::full(lease.directory(), |_| std::ops::ControlFlow::Continue(()));

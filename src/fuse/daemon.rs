@@ -72,7 +72,9 @@ pub enum DaemonError {
         source: io::Error,
     },
     /// The socket of the mount cannot be made.
-    #[error("the control socket cannot be made: {0}")]
+    #[error(
+        "the control socket cannot be made: {0}; its folder (/run/clmsfs for root, else $XDG_RUNTIME_DIR/clmsfs) must be writable"
+    )]
     Socket(io::Error),
     /// Signals cannot be caught.
     #[error("signals cannot be caught: {0}")]

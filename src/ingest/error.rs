@@ -98,7 +98,9 @@ pub enum IngestError {
         reason: String,
     },
     /// The conversion took longer than its limit.
-    #[error("the conversion took longer than {seconds} s; raise the limit for very large products")]
+    #[error(
+        "the conversion took longer than the {seconds} s that a package of its size may take; fetch it again when the machine has less to do"
+    )]
     Timeout {
         /// The limit in seconds.
         seconds: u64,

@@ -18,7 +18,7 @@ use super::{base64, der};
 
 /// A key that cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[error("make a service key: the cryptographic library failed")]
+#[error("no service key can be made: the cryptographic library failed")]
 pub struct KeyError;
 
 /// What the service knows of an issued key.

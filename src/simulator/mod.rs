@@ -103,7 +103,7 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
     /// The address is taken or not of this machine.
-    #[error("listen on {address}: {source} (port 0 takes any free one)")]
+    #[error("cannot listen on {address}: {source}; port 0 takes any free one")]
     Listen {
         /// The address asked for.
         address: SocketAddr,
@@ -111,7 +111,7 @@ pub enum SimulatorError {
         source: io::Error,
     },
     /// The key file cannot be written.
-    #[error("write the service key to {}: {source}", path.display())]
+    #[error("the service key cannot be written to {}: {source}; name another file with --key-out", path.display())]
     KeyFile {
         /// The file asked for.
         path: PathBuf,
@@ -119,7 +119,7 @@ pub enum SimulatorError {
         source: io::Error,
     },
     /// There is no room for packages.
-    #[error("make a folder for packages: {0} (set TMPDIR to a place with room)")]
+    #[error("no folder for packages can be made: {0}; set TMPDIR to a place with room")]
     Spool(#[source] io::Error),
     /// The data folder cannot be listed.
     #[error(transparent)]

@@ -68,10 +68,10 @@ use super::task::Schedule;
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// Not TOML, an unknown key, or a value of the wrong kind; the text names line and key.
-    #[error("understand the scenario: {0}")]
+    #[error("the scenario cannot be understood: {0}")]
     Toml(#[from] toml::de::Error),
     /// A duration like `2s` or `1h 30m` was expected.
-    #[error("understand the scenario: `{key}` is not a duration: {source} (write 300ms, 2s, 72h)")]
+    #[error("the scenario's {key} is not a duration: {source}; write for example 300ms, 2s or 72h")]
     Duration {
         /// The key with the bad value.
         key: &'static str,
@@ -79,7 +79,7 @@ pub enum ScenarioError {
         source: humantime::DurationError,
     },
     /// A fault without exactly one effect, or without a matcher.
-    #[error("understand the scenario: fault {index}: {problem}")]
+    #[error("fault {index} of the scenario cannot be understood: {problem}")]
     Fault {
         /// Position of the rule, counted from 1.
         index: usize,

@@ -89,19 +89,19 @@ pub enum StoreError {
         floor: u64,
     },
     /// An entry is open and cannot be evicted.
-    #[error("{key} is being read: close its readers first")]
+    #[error("it is being read: close its readers first")]
     Busy {
         /// The entry.
         key: layout::EntryKey,
     },
     /// An entry is pinned and cannot be evicted.
-    #[error("{key} is pinned: unpin it first")]
+    #[error("it is pinned: unpin it first (clmsfs cache unpin)")]
     Pinned {
         /// The entry.
         key: layout::EntryKey,
     },
     /// No such entry.
-    #[error("{key} is not in the cache")]
+    #[error("it is not in the cache: clmsfs cache ls shows what is")]
     Unknown {
         /// The entry.
         key: layout::EntryKey,

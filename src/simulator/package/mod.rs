@@ -68,16 +68,16 @@ pub(crate) enum Layout {
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     /// GDAL could not write a raster or a layer.
-    #[error("generate a package: {0}")]
+    #[error("a package cannot be generated: {0}")]
     Gdal(#[from] gdal::errors::GdalError),
     /// A zip could not be written.
-    #[error("zip a package: {0}")]
+    #[error("a package cannot be zipped: {0}")]
     Zip(#[from] zip::result::ZipError),
     /// A file could not be read or written.
-    #[error("spool a package: {0}")]
+    #[error("a package cannot be written: {0}")]
     Io(#[from] io::Error),
     /// The task that made the package died.
-    #[error("generate a package: the work was interrupted")]
+    #[error("a package cannot be generated: the work was interrupted")]
     Interrupted,
 }
 

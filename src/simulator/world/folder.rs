@@ -28,7 +28,7 @@ const FORMATS: [(&str, &[&str]); 5] = [
 
 /// A folder that cannot be listed, or a record that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("list the packages in {}: {source}", path.display())]
+#[error("the packages in {} cannot be listed: {source}", path.display())]
 pub struct FolderError {
     /// The folder, or the file in it.
     pub path: PathBuf,

@@ -65,7 +65,7 @@ pub(crate) struct Package {
 
 /// A world that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("understand the world: {0}")]
+#[error("the world cannot be understood: {0}")]
 pub struct WorldError(#[from] serde_json::Error);
 
 #[derive(Deserialize)]

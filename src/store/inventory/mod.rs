@@ -423,13 +423,13 @@ impl Inventory {
     pub fn evict(&self, key: &EntryKey) -> Result<u64, StoreError> {
         let bytes = {
             let mut state = self.state();
-            let pinned = state.pins.contains(key);
             let item = state.items.get(key).ok_or_else(|| StoreError::Unknown { key: key.clone() })?;
+            // a pin is told first: readers go by themselves
+            if state.pins.contains(key) {
+                return Err(StoreError::Pinned { key: key.clone() });
+            }
             if item.readers > 0 {
                 return Err(StoreError::Busy { key: key.clone() });
-            }
-            if pinned {
-                return Err(StoreError::Pinned { key: key.clone() });
             }
             state.let_go(key).unwrap_or(0)
         };
