@@ -1,5 +1,8 @@
 //! Following a download in a child process.
 
+use std::io::Write;
+use std::time::{Duration, Instant};
+
 use tokio::sync::watch;
 
 use super::child::{block_on, convert_in_child, package, program};
@@ -29,8 +32,24 @@ impl Desk {
     }
 
     fn comes(&self, to: usize) {
-        fs::write(&self.job.package, &self.bytes[..to]).unwrap();
+        let mut part = fs::OpenOptions::new().append(true).open(&self.job.package).unwrap();
+        let here = self.arrived.borrow().bytes as usize;
+        part.write_all(&self.bytes[here..to]).unwrap();
         self.arrived.send_modify(|arrived| arrived.bytes = to as u64);
+    }
+
+    /// Waits until the follower has begun with the second member.
+    fn second_begins(&self, is_over: impl Fn() -> bool) -> PathBuf {
+        let second = self.job.staging.join("ahead/1");
+        let began = Instant::now();
+        while !second.exists() {
+            if is_over() || began.elapsed() > Duration::from_secs(60) {
+                self.arrived.send_modify(|arrived| arrived.is_void = true);
+                panic!("the first member was not unpacked while the second arrived");
+            }
+            std::thread::yield_now();
+        }
+        second
     }
 
     fn follow(&self, room: impl FnMut(u64) -> bool + Send) -> Result<Vec<Packed>, IngestError> {
@@ -43,17 +62,12 @@ impl Desk {
 fn members_are_unpacked_as_they_come() {
     let desk = Desk::new();
     desk.comes(desk.bytes.len() * 3 / 4);
-    let second = desk.job.staging.join("ahead/1");
-    let members = std::thread::scope(|scope| {
+    let (members, second) = std::thread::scope(|scope| {
         let follow = scope.spawn(|| desk.follow(|_| true));
-        // the second begins: the first is complete, and a quarter has not been written yet
-        while !second.exists() {
-            assert!(!follow.is_finished());
-            std::thread::yield_now();
-        }
+        let second = desk.second_begins(|| follow.is_finished());
         desk.comes(desk.bytes.len());
         desk.arrived.send_modify(|arrived| arrived.is_whole = true);
-        follow.join().unwrap().unwrap()
+        (follow.join().unwrap().unwrap(), second)
     });
     assert_eq!(members.len(), 2);
     // marked, to see that it is taken
