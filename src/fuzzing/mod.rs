@@ -101,8 +101,11 @@ pub fn package(bytes: &[u8]) {
     let members = ingest::fuzz::unpack_ahead(bytes, &early);
     let inner = scratch.path("inner.zip");
     let with_help = ingest::fuzz::unpack(&package, &target, &inner, false, Some((&early, &members)));
-    let helped: Vec<_> =
-        scratch.files(&target).into_iter().map(|file| (std::fs::read(target.join(&file)).ok(), file)).collect();
+    let helped: Vec<_> = scratch
+        .files(&target)
+        .into_iter()
+        .map(|file| (std::fs::read(target.join(&file)).ok(), file))
+        .collect();
 
     let scratch = Scratch::new();
     let package = scratch.write("package.zip", bytes);

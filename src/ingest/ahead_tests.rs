@@ -156,7 +156,8 @@ fn all_kinds_of_zips_are_unpacked_or_left() {
 #[test]
 fn local_headers_that_lie_change_nothing() {
     let (a, b) = (words(7), words(9));
-    let honest = zip_of(&[("x/a.tif", &a, deflated()), ("x/b.tif", &b, deflated()), ("x/c.tif", &a, stored())]);
+    let honest =
+        zip_of(&[("x/a.tif", &a, deflated()), ("x/b.tif", &b, deflated()), ("x/c.tif", &a, stored())]);
     let lie = |at: usize, bytes: &[u8]| {
         let mut lying = honest.clone();
         lying[at..at + bytes.len()].copy_from_slice(bytes);
@@ -186,7 +187,8 @@ fn a_directory_that_says_otherwise_is_believed() {
     }
     // two members that are the same bytes: the second is unpacked
     let mut twice = honest.clone();
-    let second = directory + 4 + honest[directory + 4..].windows(4).position(|four| four == b"PK\x01\x02").unwrap();
+    let second =
+        directory + 4 + honest[directory + 4..].windows(4).position(|four| four == b"PK\x01\x02").unwrap();
     let first = honest[directory + 16..directory + 28].to_vec();
     twice[second + 16..second + 28].copy_from_slice(&first);
     let place = honest[directory + 42..directory + 46].to_vec();
@@ -203,7 +205,10 @@ fn limits_hold_ahead_too() {
     assert!(matches!(room.ended, Err(IngestError::TooLarge { .. })), "{:?}", room.ended);
     assert_eq!((room.members.len(), makes_no_difference(&bomb, &limits)), (1, (1, 0)));
     let limits = Limits { members: 2, ..Limits::default() };
-    let room = Room::follow(&zip_of(&[("a", b"1", stored()), ("b", b"2", stored()), ("c", b"3", stored())]), &limits);
+    let room = Room::follow(
+        &zip_of(&[("a", b"1", stored()), ("b", b"2", stored()), ("c", b"3", stored())]),
+        &limits,
+    );
     assert_eq!(room.ended, Err(IngestError::TooLarge { what: "members".to_owned(), limit: 2 }));
 }
 

@@ -98,7 +98,8 @@ pub async fn run_with(
         *path = absolute
             .map_err(|error| IngestError::Job { reason: format!("'{}': {error}", path.display()) })?;
     }
-    let mut child = spawn(program, Stdio::piped()).map_err(|error| died(format!("cannot be started: {error}")))?;
+    let mut child =
+        spawn(program, Stdio::piped()).map_err(|error| died(format!("cannot be started: {error}")))?;
     let conversation = converse(&mut child, &job, on_progress);
     let meta = match job.limits.seconds {
         None => conversation.await?,

@@ -87,8 +87,8 @@ mod tiff;
 mod vector;
 mod wal;
 
-pub use ahead::Packed;
 pub(crate) use ahead::FOLDER as AHEAD_FOLDER;
+pub use ahead::Packed;
 pub use child::{CHILD_VERB, ChildProgram, child_main, run, run_with};
 pub use error::IngestError;
 pub use follow::{Arrived, FOLLOW_VERB, follow, follow_main, follow_with};

@@ -47,6 +47,11 @@ fn files_are_unpacked_before_the_download_has_ended_also_when_it_is_resumed() {
     let source = large(&stage.data());
     // the halt is noticed soon, and the rest is asked for
     let (simulator, mount, reader) = halfway(&stage, HALTS, 20);
+    let follower = follower(mount.pid()).expect("it is followed");
+    let status = fs::read_to_string(format!("/proc/{follower}/status")).unwrap();
+    for wall in ["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"] {
+        assert!(status.contains(wall), "{wall}: {status}");
+    }
     assert!(reader.finish().success().stdout.len() > 20 << 20);
     assert_eq!(simulator.requests().resumed(), 1);
     // four tiles and the metadata
@@ -61,7 +66,11 @@ fn a_download_that_begins_anew_is_unpacked_anew() {
     let (simulator, mount, reader) = halfway(&stage, &HALTS.replace("[[", "range = false\n[["), 20);
     assert!(reader.finish().success().stdout.len() > 20 << 20);
     let requests = simulator.requests();
-    assert_eq!((requests.downloads("large"), requests.resumed()), (2, 1), "it asked for the rest and got all");
+    assert_eq!(
+        (requests.downloads("large"), requests.resumed()),
+        (2, 1),
+        "it asked for the rest and got all"
+    );
     assert!(!mount.log().contains(AHEAD), "{}", mount.log());
     assert_served(&mount, &source);
 }
@@ -90,18 +99,18 @@ fn a_cancelled_download_is_followed_no_more() {
     mount.run(&["cancel", folder.to_str().unwrap()]).success();
     assert!(!reader.finish().status.success());
     wait::until_true("staging is empty", || mount.staging().is_empty());
-    wait::until_true("the follower is gone", || !is_followed(mount.pid()));
+    wait::until_true("the follower is gone", || follower(mount.pid()).is_none());
 }
 
-/// Whether a process has a child that follows a download.
-fn is_followed(parent: u32) -> bool {
-    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
-    let threads = fs::read_dir(format!("/proc/{parent}/task")).unwrap();
-    let all = threads.filter_map(|thread| fs::read_to_string(thread.unwrap().path().join("children")).ok());
-    all.chain([children]).any(|children| {
-        children.split_whitespace().any(|child| {
-            fs::read(format!("/proc/{child}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains("follow-child"))
-        })
+/// The child of a process that follows a download.
+fn follower(parent: u32) -> Option<u32> {
+    let threads = fs::read_dir(format!("/proc/{parent}/task")).unwrap().filter_map(Result::ok);
+    let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let mut all = children
+        .flat_map(|line| line.split_whitespace().map(|id| id.parse::<u32>().unwrap()).collect::<Vec<_>>());
+    all.find(|id| {
+        fs::read(format!("/proc/{id}/cmdline"))
+            .is_ok_and(|line| String::from_utf8_lossy(&line).contains("follow-child"))
     })
 }
 
@@ -114,7 +123,8 @@ fn local_headers_that_lie_change_nothing() {
     let honest = fs::read(&package).unwrap();
     let headers: Vec<usize> =
         honest.windows(4).enumerate().filter(|(_, four)| four == b"PK\x03\x04").map(|(at, _)| at).collect();
-    for (offset, lie) in [(14, &b"lies"[..]), (18, &[0, 16, 0, 0]), (22, &b"lies"[..]), (30, &b"../../x"[..])] {
+    for (offset, lie) in [(14, &b"lies"[..]), (18, &[0, 16, 0, 0]), (22, &b"lies"[..]), (30, &b"../../x"[..])]
+    {
         let mut lying = honest.clone();
         for header in &headers[..2] {
             lying[header + offset..header + offset + lie.len()].copy_from_slice(lie);

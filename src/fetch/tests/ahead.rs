@@ -38,7 +38,11 @@ async fn a_large_package_is_unpacked_while_it_is_downloaded() {
     let ticket = engine.request(&target(1), 7, false).unwrap();
     until("it is followed", || followers(&house) == 1).await;
     assert_eq!(state(&engine, 1), ProductState::Downloading);
-    assert_eq!(engine.inventory().usage().reserved, LARGE as u64 + AHEAD, "what is written ahead is reserved");
+    assert_eq!(
+        engine.inventory().usage().reserved,
+        LARGE as u64 + AHEAD,
+        "what is written ahead is reserved"
+    );
     house.service.half_gate.open();
     ticket.wait().await.unwrap();
     assert_eq!(found(&house, &engine), (vec![1], 1));

@@ -77,7 +77,8 @@ fn members_are_unpacked_as_they_come() {
     let (meta, _) = convert_in_child(job).unwrap();
     check_raster(&desk.shop.entry(), &meta.rasters[0], &desk.pixels);
     assert_eq!(fs::read(desk.shop.entry().join("original/p/a.txt")).unwrap(), b"<seen/>");
-    let left: Vec<_> = fs::read_dir(&desk.job.staging).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(&desk.job.staging).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "the part and the entry: {left:?}");
 }
 
@@ -112,6 +113,7 @@ fn without_room_nothing_is_written() {
 fn a_follower_that_dies_leaves_what_it_told() {
     let desk = Desk::new();
     desk.arrived.send_modify(|arrived| arrived.is_whole = true);
-    let follow = |role| follow_with(&program(role), desk.job.clone(), desk.arrived.subscribe(), |_| true);
-    assert_eq!(block_on(follow("crash")), Ok(Vec::new()));
+    let crashes = program("crash");
+    let follow = follow_with(&crashes, desk.job.clone(), desk.arrived.subscribe(), |_| true);
+    assert_eq!(block_on(follow), Ok(Vec::new()));
 }

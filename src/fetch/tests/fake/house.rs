@@ -89,7 +89,11 @@ impl Converter for FakeConverter {
             self.packages.lock().unwrap().push(std::fs::read(&job.package).unwrap());
             self.formers.lock().unwrap().push(job.former.clone());
             self.aheads.lock().unwrap().push(job.ahead.len());
-            assert_eq!(job.staging.join("ahead").exists(), !job.ahead.is_empty(), "what counts for nothing is gone");
+            assert_eq!(
+                job.staging.join("ahead").exists(),
+                !job.ahead.is_empty(),
+                "what counts for nothing is gone"
+            );
             on_progress(IngestProgress::Extracting { done: 1, total: 2 });
             let verdict = self.verdicts.lock().unwrap().get(&job.product).cloned();
             let conversion =
@@ -134,7 +138,8 @@ impl Converter for FakeConverter {
             }
             std::fs::create_dir(job.staging.join("ahead")).unwrap();
             std::fs::write(job.staging.join("ahead/0"), vec![7; AHEAD as usize]).unwrap();
-            let member = serde_json::json!({"start": 0, "length": 1, "deflated": true, "size": AHEAD, "crc32": 0});
+            let member =
+                serde_json::json!({"start": 0, "length": 1, "deflated": true, "size": AHEAD, "crc32": 0});
             let ended = arrived.wait_for(|arrived| arrived.is_whole || arrived.is_void).await;
             if ended.is_ok_and(|arrived| !arrived.is_void) {
                 return Ok(vec![serde_json::from_value(member).unwrap()]);
