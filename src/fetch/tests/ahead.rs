@@ -12,10 +12,16 @@ use crate::ingest::IngestError;
 const LARGE: usize = 17 << 20;
 
 /// A house whose package has so many bytes, of which the second half waits.
-fn house(bytes: usize) -> (House, Engine) {
+fn house_with(bytes: usize) -> House {
     let house = House::new();
     house.service.world().package = package(bytes);
     house.service.half_gate.shut();
+    house
+}
+
+/// One whose package is worth it.
+fn house() -> (House, Engine) {
+    let house = house_with(LARGE);
     let engine = house.engine();
     (house, engine)
 }
@@ -34,7 +40,7 @@ fn found(house: &House, engine: &Engine) -> (Vec<usize>, u32) {
 
 #[tokio::test(start_paused = true)]
 async fn a_large_package_is_unpacked_while_it_is_downloaded() {
-    let (house, engine) = house(LARGE);
+    let (house, engine) = house();
     let ticket = engine.request(&target(1), 7, false).unwrap();
     until("it is followed", || followers(&house) == 1).await;
     assert_eq!(state(&engine, 1), ProductState::Downloading);
@@ -51,7 +57,7 @@ async fn a_large_package_is_unpacked_while_it_is_downloaded() {
 #[tokio::test(start_paused = true)]
 async fn a_small_package_and_one_that_fits_barely_are_not() {
     for (bytes, budget) in [(15 << 20, 64 << 20), (LARGE, 40 << 20)] {
-        let (mut house, _) = house(bytes);
+        let mut house = house_with(bytes);
         house.budget = budget;
         let engine = house.engine();
         let ticket = engine.request(&target(1), 7, false).unwrap();
@@ -68,7 +74,7 @@ async fn a_small_package_and_one_that_fits_barely_are_not() {
 
 #[tokio::test(start_paused = true)]
 async fn a_download_that_begins_anew_counts_for_nothing() {
-    let (house, engine) = house(LARGE);
+    let (house, engine) = house();
     let deliveries = [Delivery::BreaksAt(LARGE - 10), Delivery::WithoutRanges(None)];
     house.service.world().downloads = deliveries.into();
     let ticket = engine.request(&target(1), 7, false).unwrap();
@@ -83,7 +89,7 @@ async fn a_download_that_begins_anew_counts_for_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_is_resumed_is_followed_on() {
-    let (house, engine) = house(LARGE);
+    let (house, engine) = house();
     let deliveries = [Delivery::BreaksAt(LARGE - 10), Delivery::Fails(unreachable())];
     house.service.world().downloads = deliveries.into();
     let ticket = engine.request(&target(1), 7, false).unwrap();
@@ -96,7 +102,7 @@ async fn one_that_is_resumed_is_followed_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_link_ends_it_and_what_is_found_again_is_followed_again() {
-    let (house, engine) = house(LARGE);
+    let (house, engine) = house();
     house.service.world().downloads = [Delivery::BreaksAt(LARGE - 10), Delivery::Lost].into();
     let ticket = engine.request(&target(1), 7, false).unwrap();
     until("it is followed", || followers(&house) == 1).await;
@@ -109,7 +115,7 @@ async fn a_lost_link_ends_it_and_what_is_found_again_is_followed_again() {
 
 #[tokio::test(start_paused = true)]
 async fn who_cancels_ends_it() {
-    let (house, engine) = house(LARGE);
+    let (house, engine) = house();
     let ticket = engine.request(&target(1), 7, false).unwrap();
     until("it is followed", || followers(&house) == 1).await;
     assert!(engine.cancel(&target(1).key));
@@ -121,7 +127,7 @@ async fn who_cancels_ends_it() {
 /// One download is followed at a time, and neither a conversion nor another download waits for that.
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_for_a_follower() {
-    let (house, engine) = house(LARGE);
+    let (house, engine) = house();
     let first = engine.request(&target(1), 7, false).unwrap();
     until("it is followed", || followers(&house) == 1).await;
     house.service.world().package = package(16 << 20);
@@ -138,14 +144,16 @@ async fn nobody_waits_for_a_follower() {
 /// A damaged package is downloaded again: what was unpacked of the first is not taken for the second.
 #[tokio::test(start_paused = true)]
 async fn a_package_that_is_fetched_again_is_unpacked_again() {
-    let (house, engine) = house(LARGE);
+    let (house, engine) = house();
     let damaged = IngestError::Damaged { name: "p.zip".to_owned(), reason: "cut".to_owned() };
     house.converter.plan([Conversion::Fails(damaged)]);
+    house.converter.gate.shut();
     let ticket = engine.request(&target(1), 7, false).unwrap();
     until("it is followed", || followers(&house) == 1).await;
     house.service.half_gate.open();
-    until("it is damaged", || house.converter.conversions() == 1).await;
+    until("it is converted", || house.converter.conversions() == 1).await;
     house.service.half_gate.shut();
+    house.converter.gate.open();
     until("it is followed again", || followers(&house) == 1).await;
     house.service.half_gate.open();
     ticket.wait().await.unwrap();

@@ -88,7 +88,7 @@ fn a_download_that_begins_anew_is_followed_no_more() {
     desk.comes(1000);
     desk.arrived.send_modify(|arrived| arrived.is_void = true);
     assert!(matches!(desk.follow(|_| true), Err(IngestError::Child { .. })));
-    // also when it does so, and is complete, after the follower has seen its end
+    // also when it is complete by now
     let desk = Desk::new();
     desk.comes(desk.bytes.len());
     desk.arrived.send_modify(|arrived| (arrived.is_void, arrived.is_whole) = (true, true));
