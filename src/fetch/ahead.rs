@@ -91,6 +91,7 @@ async fn work(
     }
     let mut room = inner.inventory.reserve(0).ok()?;
     let mut written = 0;
+    let folder = staging.join(AHEAD_FOLDER);
     let job = AheadJob {
         package: part,
         size,
@@ -111,6 +112,8 @@ async fn work(
         }
         Err(error) => {
             tracing::info!(%error, "the package is unpacked when it is complete");
+            // before its room is given back
+            let _ = tokio::fs::remove_dir_all(folder).await;
             None
         }
     }
