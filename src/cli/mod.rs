@@ -34,8 +34,11 @@ type Ending = Result<ExitCode, Failure>;
 /// Exit code of a product that is not there yet.
 const NOT_READY: u8 = 3;
 
-/// The hidden verb under which the converting child runs.
-const CHILD: &str = crate::ingest::CHILD_VERB;
+/// The hidden verbs under which the children run that unpack and convert.
+const CHILDREN: [(&str, fn() -> ExitCode); 2] = [
+    (crate::ingest::CHILD_VERB, crate::ingest::child_main),
+    (crate::ingest::FOLLOW_VERB, crate::ingest::follow_main),
+];
 
 /// What somebody wants to know who asks for help for the first time.
 const FIRST_STEPS: &str = "\
@@ -66,15 +69,16 @@ pub fn command() -> Command {
         .subcommand(cancel::command())
         .subcommand(cache::command())
         .subcommand(config::command())
-        .subcommand(Command::new(CHILD).hide(true))
+        .subcommands(CHILDREN.map(|(verb, _)| Command::new(verb).hide(true)))
 }
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
     // before threads and before clap: the child starts with as little as possible
-    if std::env::args().nth(1).as_deref() == Some(CHILD) {
+    let first = std::env::args().nth(1);
+    if let Some((_, main)) = CHILDREN.iter().find(|(verb, _)| first.as_deref() == Some(verb)) {
         close_what_was_inherited();
-        return crate::ingest::child_main();
+        return main();
     }
     if mount_helper::is_meant() {
         return mount_helper::main();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::ingest::{CodecChoice, IngestError, IngestJob, IngestProgress, Limits};
+use crate::ingest::{AHEAD_FOLDER, CodecChoice, IngestError, IngestJob, IngestProgress, Limits, Packed};
 use crate::store::StoreError;
 use crate::store::disk::Trouble;
 use crate::store::inventory::{Inventory, Reservation};
@@ -36,18 +36,20 @@ pub struct ConvertLimits {
     pub threads: usize,
 }
 
-/// The directories that a conversion sees.
+/// The directories that a conversion sees, and what is in them.
 #[derive(Debug, Clone, Copy)]
 pub struct Places<'a> {
     /// Where the package lies and the entry is made.
     pub staging: &'a Path,
     /// An entry of the product from which unchanged dates are copied; the caller holds it.
     pub former: Option<&'a Path>,
+    /// What was unpacked of the package while it was downloaded.
+    pub ahead: &'a [Packed],
 }
 
 /// What package, unpacked files and entry need together at most, in sizes of the package: with so much room
 /// everything can be kept until the end.
-const PACKAGES: u64 = 3;
+pub(super) const PACKAGES: u64 = 3;
 
 /// Performs [`Step::Convert`](super::job::Step::Convert): unpacks, converts, publishes.
 ///
@@ -60,10 +62,10 @@ pub async fn convert(
     job: &Job,
     places: Places<'_>,
     limits: &ConvertLimits,
-    reservation: Reservation,
+    mut reservation: Reservation,
     on_progress: impl FnMut(IngestProgress) + Send + 'static,
 ) -> Event {
-    let Places { staging, former } = places;
+    let Places { staging, former, mut ahead } = places;
     // of an earlier attempt
     clear(staging).await;
     let files = PackageFiles::below(staging);
@@ -73,26 +75,24 @@ pub async fn convert(
     let package = if consume { consumed(staging) } else { files.package };
     if consume {
         tracing::info!(path = job.path, "room is tight: the package is consumed while it is converted");
+        ahead = &[];
+        reservation.shrink_to(metadata.len());
         if let Err(error) = tokio::fs::rename(PackageFiles::below(staging).package, &package).await {
             return Event::Failed(Failure::of_io(&package, &error));
         }
+    }
+    if ahead.is_empty() {
+        forget_ahead(staging).await;
     }
     let request = IngestJob {
         package: package.clone(),
         staging: staging.to_owned(),
         product: job.product.clone(),
-        limits: Limits {
-            // the room is what bounds a package; measuring enforces it while it unpacks
-            unpacked_bytes: inventory.usage().limit,
-            memory_bytes: limits.memory,
-            threads: limits.threads,
-            // a format that makes GDAL loop must not stop all conversions for ever
-            seconds: Some(LEAST_SECONDS + metadata.len() / SLOWEST),
-            ..Limits::default()
-        },
+        limits: self::limits(inventory, limits, metadata.len()),
         codec: CodecChoice::Auto,
         former: former.map(Path::to_owned),
         consume,
+        ahead: ahead.to_vec(),
     };
     let room = Arc::new(Mutex::new(Room {
         inventory: Arc::clone(inventory),
@@ -155,6 +155,7 @@ pub async fn convert(
         Ok(entry) => entry,
         Err(event) => {
             clear(staging).await;
+            forget_ahead(staging).await;
             return event;
         }
     };
@@ -172,6 +173,19 @@ pub async fn convert(
             Event::Published
         }
         Err(error) => Event::Failed(Failure::of_store(&error)),
+    }
+}
+
+/// What a package of `size` bytes may cost.
+pub(super) fn limits(inventory: &Inventory, limits: &ConvertLimits, size: u64) -> Limits {
+    Limits {
+        // the room is what bounds a package; measuring enforces it while it unpacks
+        unpacked_bytes: inventory.usage().limit,
+        memory_bytes: limits.memory,
+        threads: limits.threads,
+        // a format that makes GDAL loop must not stop all conversions for ever
+        seconds: Some(LEAST_SECONDS + size / SLOWEST),
+        ..Limits::default()
     }
 }
 
@@ -241,6 +255,11 @@ async fn clear(staging: &Path) {
         let _ = tokio::fs::remove_dir_all(staging.join(leftover)).await;
     }
     let _ = tokio::fs::remove_file(consumed(staging)).await;
+}
+
+/// Deletes what was unpacked ahead.
+async fn forget_ahead(staging: &Path) {
+    let _ = tokio::fs::remove_dir_all(staging.join(AHEAD_FOLDER)).await;
 }
 
 async fn sort(error: IngestError, package: &Path) -> Event {
@@ -341,7 +360,7 @@ mod tests {
     async fn run(desk: &Desk, fake: &Fake) -> Event {
         let limits = ConvertLimits { memory: 1 << 30, threads: 1 };
         let reservation = desk.inventory.reserve(2 << 20).unwrap();
-        let places = Places { staging: &desk.staging, former: None };
+        let places = Places { staging: &desk.staging, former: None, ahead: &[] };
         convert(fake, &desk.inventory, &job(), places, &limits, reservation, |_| {}).await
     }
 

@@ -8,9 +8,11 @@ use std::time::Duration;
 use flate2::write::MultiGzDecoder;
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
 use url::Url;
 
 use crate::clms::ClmsError;
+use crate::ingest::Arrived;
 
 use super::failure::{Failure, FailureKind};
 use super::job::Event;
@@ -18,6 +20,8 @@ use super::service::Service;
 
 /// Attempts without a single new byte before the download is given up.
 const ATTEMPTS: u32 = 5;
+/// Bytes between two looks of those who follow a download.
+const TELL: u64 = 4 << 20;
 /// Room asked for at once where nobody says how much will come.
 const STEP: u64 = 16 << 20;
 
@@ -54,13 +58,15 @@ enum Broken {
 }
 
 /// Downloads `link`; tells bytes done and in all as they come, and asks `room` before the package may grow to a size,
-/// together with the size that the host states. `pause` is the first one between attempts; it doubles each time.
+/// together with the size that the host states. `arrived` says what can be read of the `.part`. `pause` is the first one
+/// between attempts; it doubles each time.
 ///
 /// Dropping the future leaves the `.part` for the next attempt, and so does a lost link: the service may name it again.
 pub async fn download(
     service: &dyn Service,
     link: &Url,
     files: &PackageFiles,
+    arrived: &watch::Sender<Arrived>,
     pause: Duration,
     mut on_progress: impl FnMut(u64, Option<u64>) + Send,
     mut room: impl FnMut(u64, Option<u64>) -> Result<(), Failure> + Send,
@@ -70,7 +76,8 @@ pub async fn download(
     let mut furthest = length(&files.part).await;
     loop {
         let before = length(&files.part).await;
-        let broken = match attempt(service, link, files, before, &mut on_progress, &mut room).await {
+        let attempt = attempt(service, link, files, before, arrived, &mut on_progress, &mut room);
+        let broken = match attempt.await {
             Ok(()) => return Event::Downloaded,
             Err(broken) => broken,
         };
@@ -102,6 +109,7 @@ async fn attempt(
     link: &Url,
     files: &PackageFiles,
     have: u64,
+    arrived: &watch::Sender<Arrived>,
     on_progress: &mut (impl FnMut(u64, Option<u64>) + Send),
     room: &mut (impl FnMut(u64, Option<u64>) -> Result<(), Failure> + Send),
 ) -> Result<(), Broken> {
@@ -112,9 +120,14 @@ async fn attempt(
     if let Some(total) = total {
         room(total, Some(total)).map_err(Broken::Final)?;
     }
+    arrived.send_modify(|arrived| {
+        arrived.total = total;
+        arrived.is_void |= start < arrived.bytes;
+    });
     let mut file = open(&files.part, start).await.map_err(|error| local(&files.part, &error))?;
     let mut done = start;
     let mut granted = total.unwrap_or(0);
+    let mut told = 0;
     on_progress(done, total);
     let outcome = loop {
         match download.chunk().await {
@@ -128,12 +141,19 @@ async fn attempt(
                 }
                 file.write_all(&bytes).await.map_err(|error| local(&files.part, &error))?;
                 on_progress(done, total);
+                if done >= told + TELL {
+                    told = done;
+                    // until then the last of it may be on its way only
+                    file.flush().await.map_err(|error| local(&files.part, &error))?;
+                    arrived.send_modify(|arrived| arrived.bytes = done);
+                }
             }
             Err(error) => break Err(error),
         }
     };
     // what has arrived is kept, whatever the reason for the end
     file.flush().await.map_err(|error| local(&files.part, &error))?;
+    arrived.send_modify(|arrived| arrived.bytes = done);
     outcome.map_err(sort)?;
     if let Some(total) = total.filter(|total| *total != done) {
         let reason = format!("{done} of {total} bytes arrived");

@@ -13,6 +13,7 @@ use crate::store::inventory::{Lease, Reservation};
 use crate::store::layout::disk_usage;
 
 use super::adopt;
+use super::ahead::Ahead;
 use super::convert::{Places, convert};
 use super::download::{PackageFiles, download};
 use super::engine::{CANCEL_PATIENCE, Change, Charge, Heard};
@@ -151,6 +152,7 @@ async fn walk(
     room: &mut Option<Reservation>,
 ) -> (Job, End) {
     let mut watching = None;
+    let mut ahead = None;
     loop {
         if let Err(error) = inner.ledger.save_job(&job) {
             let failure = Failure::of_ledger(&error);
@@ -180,7 +182,7 @@ async fn walk(
                 }
                 Event::Cancelled
             }
-            event = perform(inner, &job, driven, room, &mut watching) => event,
+            event = perform(inner, &job, driven, room, &mut watching, &mut ahead) => event,
         };
         let (task, milliseconds) = (job.task.as_ref().map(TaskId::as_str), begun.elapsed().as_millis());
         tracing::info!(path = job.path, task, step = ?job.step, milliseconds, "a step of the fetch is over");
@@ -207,6 +209,7 @@ async fn perform(
     driven: &watch::Sender<Driven>,
     room: &mut Option<Reservation>,
     watching: &mut Option<Watching>,
+    ahead: &mut Option<Ahead>,
 ) -> Event {
     match &job.step {
         Step::Order => {
@@ -222,11 +225,11 @@ async fn perform(
         Step::Poll => poll(inner, job, driven, watching).await,
         Step::Download => {
             let _permit = inner.download_gate.acquire().await.expect("the gate is never closed");
-            bring(inner, job, driven, room).await
+            bring(inner, job, driven, room, ahead).await
         }
         Step::Convert => {
             let _permit = inner.convert_gate.acquire().await.expect("the gate is never closed");
-            process(inner, job, driven, room).await
+            process(inner, job, driven, room, ahead.take()).await
         }
         Step::Ready | Step::Failed(_) => unreachable!("the walk ends before"),
     }
@@ -313,12 +316,13 @@ async fn poll(
     Event::Failed(Failure::new(FailureKind::Local, "the poller is gone; restart the mount".to_owned()))
 }
 
-/// Performs [`Step::Download`].
+/// Performs [`Step::Download`]; what is unpacked meanwhile is `ahead` of the next step.
 async fn bring(
     inner: &Arc<Inner>,
     job: &Job,
     driven: &watch::Sender<Driven>,
     room: &mut Option<Reservation>,
+    ahead: &mut Option<Ahead>,
 ) -> Event {
     let link = job.link.as_ref().expect("a downloading job has a link");
     let staging = match inner.cache.stage(&job.key) {
@@ -337,10 +341,13 @@ async fn bring(
     let downloaded = &inner.counters.downloaded;
     let mut last = None;
     let mut told: Option<(Instant, u64)> = None;
-    download(
+    let files = PackageFiles::below(&staging);
+    let following = Ahead::start(inner, &staging, &files.part);
+    let event = download(
         inner.service.as_ref(),
         link,
-        &PackageFiles::below(&staging),
+        &files,
+        following.arrived(),
         inner.options.patience.download_pause,
         |done, total| {
             let news = done.saturating_sub(last.unwrap_or(done));
@@ -369,7 +376,14 @@ async fn bring(
             reservation().grow_to(bytes).map_err(|error| Failure::of_store(&error))
         },
     )
-    .await
+    .await;
+    if matches!(event, Event::Downloaded) {
+        following.complete();
+        *ahead = Some(following);
+    } else {
+        following.discard().await;
+    }
+    event
 }
 
 /// Performs [`Step::Convert`].
@@ -378,6 +392,7 @@ async fn process(
     job: &Job,
     driven: &watch::Sender<Driven>,
     room: &mut Option<Reservation>,
+    ahead: Option<Ahead>,
 ) -> Event {
     let staging = inner.cache.staging(&job.key);
     let former = former(inner, job);
@@ -386,7 +401,15 @@ async fn process(
     if let Err(failure) = reserve(inner, room, size) {
         return Event::Failed(failure);
     }
-    let reservation = room.take().expect("just reserved");
+    let mut reservation = room.take().expect("just reserved");
+    let mut unpacked = Vec::new();
+    if let Some(ahead) = ahead {
+        let extracting = Progress::bare(ProductState::Extracting);
+        driven.send_modify(|driven| {
+            driven.progress = Progress { task: driven.progress.task.take(), ..extracting };
+        });
+        unpacked = ahead.finish(&mut reservation).await;
+    }
     let watcher = driven.clone();
     let on_progress = move |progress: IngestProgress| {
         let (state, done, total) = match progress {
@@ -408,7 +431,7 @@ async fn process(
         inner.converter.as_ref(),
         &inner.inventory,
         job,
-        Places { staging: &staging, former: former.as_ref().map(Lease::directory) },
+        Places { staging: &staging, former: former.as_ref().map(Lease::directory), ahead: &unpacked },
         &inner.options.convert,
         reservation,
         on_progress,

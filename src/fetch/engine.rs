@@ -33,7 +33,7 @@ pub use super::flights::{Refusal, Ticket};
 
 /// Downloads at a time.
 const DOWNLOADS: usize = 4;
-/// Conversions at a time; each uses all its threads.
+/// Conversions at a time; each uses all its threads. As many downloads are unpacked while they arrive.
 const CONVERSIONS: usize = 1;
 /// Longest wait for the service's answer to a cancellation (it is known to hang).
 pub(super) const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
@@ -183,6 +183,7 @@ impl Engine {
             order_gate: Semaphore::new(1),
             download_gate: Semaphore::new(DOWNLOADS),
             convert_gate: Semaphore::new(CONVERSIONS),
+            ahead_gate: Semaphore::new(CONVERSIONS),
             changes,
             drivers: TaskTracker::new(),
             shutdown: flights.shutdown(),

@@ -4,12 +4,14 @@
 //! * [`engine`] — starts, joins, resumes and cancels fetches; one driver per product, however many readers wait
 //!   (`flights.rs`).
 //! * [`order`], [`poller`], [`download`], [`convert`] — what a driver (`driver.rs`) does in each step.
+//! * `ahead.rs` — a package is unpacked while it is downloaded.
 //! * [`adopt`] — which task of the account can be used, a pure choice.
 //! * [`ledger`] — what must survive a crash.
 //! * [`patience`] — how long all that bears with the service.
 //! * [`state`], [`failure`] — what others may know of a fetch.
 
 pub mod adopt;
+mod ahead;
 pub mod convert;
 pub mod download;
 mod driver;

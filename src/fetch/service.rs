@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 use url::Url;
 
 use crate::clms::{Client, ClmsError, DatasetUid, Download, FileId, OrderOutcome, Task, TaskId};
@@ -57,6 +58,9 @@ impl Service for Client {
 /// What a conversion tells while it runs.
 pub type OnProgress = Box<dyn FnMut(ingest::IngestProgress) + Send>;
 
+/// Asked before so many bytes are written ahead.
+pub type OnRoom<'a> = Box<dyn FnMut(u64) -> bool + Send + 'a>;
+
 /// Turns a package into a staged entry.
 pub trait Converter: Send + Sync + 'static {
     /// Returns the complete, fsynced entry directory. Dropping the future stops the work.
@@ -65,6 +69,17 @@ pub trait Converter: Send + Sync + 'static {
         job: ingest::IngestJob,
         on_progress: OnProgress,
     ) -> BoxFuture<'_, Result<PathBuf, ingest::IngestError>>;
+
+    /// Unpacks a package ahead while it is downloaded, as [`ingest::follow`] does. One that cannot is none the worse.
+    fn follow<'a>(
+        &'a self,
+        _job: ingest::AheadJob,
+        _arrived: watch::Receiver<ingest::Arrived>,
+        _room: OnRoom<'a>,
+    ) -> BoxFuture<'a, Result<Vec<ingest::Packed>, ingest::IngestError>> {
+        let reason = "does not follow downloads".to_owned();
+        Box::pin(async { Err(ingest::IngestError::Child { reason }) })
+    }
 }
 
 /// The real converter: a child process without rights.
@@ -78,5 +93,14 @@ impl Converter for ChildConverter {
         on_progress: OnProgress,
     ) -> BoxFuture<'_, Result<PathBuf, ingest::IngestError>> {
         Box::pin(async move { Ok(ingest::run(job, on_progress).await?.entry) })
+    }
+
+    fn follow<'a>(
+        &'a self,
+        job: ingest::AheadJob,
+        arrived: watch::Receiver<ingest::Arrived>,
+        room: OnRoom<'a>,
+    ) -> BoxFuture<'a, Result<Vec<ingest::Packed>, ingest::IngestError>> {
+        Box::pin(ingest::follow(job, arrived, room))
     }
 }

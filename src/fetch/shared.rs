@@ -32,6 +32,8 @@ pub(super) struct Inner {
     pub(super) order_gate: Semaphore,
     pub(super) download_gate: Semaphore,
     pub(super) convert_gate: Semaphore,
+    /// Downloads that are followed. Nobody waits for it who is waited for.
+    pub(super) ahead_gate: Semaphore,
     pub(super) changes: broadcast::Sender<Change>,
     pub(super) drivers: TaskTracker,
     pub(super) shutdown: CancellationToken,

@@ -91,16 +91,35 @@ pub fn headers(bytes: &[u8]) {
     clms::fuzz::headers(bytes);
 }
 
-/// An outer zip. The first byte says whether it is consumed behind the reader.
+/// An outer zip. The first byte says whether it is consumed behind the reader. What is unpacked ahead of its directory
+/// changes nothing.
 pub fn package(bytes: &[u8]) {
     let Some((consume, bytes)) = bytes.split_first() else { return };
     let scratch = Scratch::new();
     let package = scratch.write("package.zip", bytes);
+    let (early, target) = (scratch.folder("ahead"), scratch.folder("unpacked"));
+    let members = ingest::fuzz::unpack_ahead(bytes, &early);
+    let inner = scratch.path("inner.zip");
+    let with_help = ingest::fuzz::unpack(&package, &target, &inner, false, Some((&early, &members)));
+    let helped: Vec<_> = scratch
+        .files(&target)
+        .into_iter()
+        .map(|file| (std::fs::read(target.join(&file)).ok(), file))
+        .collect();
+
+    let scratch = Scratch::new();
+    let package = scratch.write("package.zip", bytes);
     let target = scratch.folder("unpacked");
-    let files = ingest::fuzz::unpack(&package, &target, &scratch.path("inner.zip"), consume % 2 == 1);
+    let files = ingest::fuzz::unpack(&package, &target, &scratch.path("inner.zip"), consume % 2 == 1, None);
     let found = scratch.files(&target);
-    if let Some(files) = files {
+    if consume % 2 == 0 {
+        assert_eq!(with_help, files, "with and without what was unpacked ahead");
+    }
+    if let Ok(files) = files {
         assert_eq!(files, found, "what is told is what lies there");
+        for (content, file) in helped {
+            assert_eq!(content, std::fs::read(target.join(&file)).ok(), "{file}");
+        }
     }
     let size: u64 = found.iter().map(|file| scratch.size(&target.join(file))).sum();
     assert!(size <= ingest::fuzz::ROOM && found.len() as u64 <= ingest::fuzz::MEMBERS, "{size} bytes");

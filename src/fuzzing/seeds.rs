@@ -171,12 +171,23 @@ fn made(records: Vec<DatasetRecord>) -> Vec<(&'static str, &'static str, Vec<u8>
         ("netcdf", "months", b"months since 2000-1-1\n360_day\n1\n13\n".to_vec()),
         ("package", "service", [&[0][..], &zipped(&[("Results/a.zip", inner())])].concat()),
         ("package", "flat", [&[1][..], &inner()].concat()),
+        ("package", "streamed", [&[0][..], &streamed()].concat()),
         ("tiff", "big", bigtiff()),
         ("tiff", "small", smalltiff(true)),
         ("tiff", "motorola", smalltiff(false)),
         ("tasks", "linked", serde_json::to_vec(&task()).unwrap()),
         ("order", "key", br#"{"client_id": "c", "user_id": "u", "token_uri": "https://x/", "private_key": "-----BEGIN RSA PRIVATE KEY-----"}"#.to_vec()),
     ]
+}
+
+/// A zip whose writer could not go back: lengths and checksums come behind the members.
+fn streamed() -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new_stream(Vec::new());
+    for name in ["a/a.tif", "a/b.xml"] {
+        zip.start_file(name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(b"content of a file").unwrap();
+    }
+    zip.finish().unwrap().into_inner()
 }
 
 fn task() -> Value {

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -59,8 +60,13 @@ impl ChildProgram {
     /// This very program with the hidden verb, also when the file it was started from has been replaced since (an upgrade
     /// of the package): the name of that would be `… (deleted)`, and another release might speak otherwise.
     pub fn current() -> Self {
+        Self::current_as(CHILD_VERB)
+    }
+
+    /// The same with another hidden verb.
+    pub(super) fn current_as(verb: &str) -> Self {
         let path = PathBuf::from("/proc/self/exe");
-        Self { path, arguments: vec![CHILD_VERB.into()], environment: Vec::new() }
+        Self { path, arguments: vec![verb.into()], environment: Vec::new() }
     }
 }
 
@@ -92,7 +98,8 @@ pub async fn run_with(
         *path = absolute
             .map_err(|error| IngestError::Job { reason: format!("'{}': {error}", path.display()) })?;
     }
-    let mut child = spawn(program).map_err(|error| died(format!("cannot be started: {error}")))?;
+    let mut child =
+        spawn(program, Stdio::piped()).map_err(|error| died(format!("cannot be started: {error}")))?;
     let conversation = converse(&mut child, &job, on_progress);
     let meta = match job.limits.seconds {
         None => conversation.await?,
@@ -118,7 +125,8 @@ pub async fn run_with(
     Ok(Ingested { entry, meta })
 }
 
-fn spawn(program: &ChildProgram) -> io::Result<Child> {
+/// Starts a child with nothing but its pipes; dropping it kills it.
+pub(super) fn spawn(program: &ChildProgram, stderr: Stdio) -> io::Result<Child> {
     let data =
         sandbox::DATA_VARIABLES.iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value)));
     Command::new(&program.path)
@@ -137,7 +145,7 @@ fn spawn(program: &ChildProgram) -> io::Result<Child> {
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(stderr)
         .kill_on_drop(true)
         .spawn()
 }
@@ -256,14 +264,14 @@ fn only_plain_files(path: &Path) -> io::Result<()> {
 /// The program calls it for [`CHILD_VERB`] before it starts a runtime or any other thread: threads that exist
 /// already would stay outside the sandbox.
 pub fn child_main() -> ExitCode {
-    let job: IngestJob = match read_job() {
+    let job: IngestJob = match read_line() {
         Ok(job) => job,
         Err(error) => return tell_and_exit(&Message::Failed(IngestError::Job { reason: error.to_string() })),
     };
     IS_CHILD.store(true, Ordering::Relaxed);
     // Loaded before the walls go up, as are all shared libraries.
     register_drivers();
-    match sandbox::enter(&job) {
+    match sandbox::enter(job.ground()) {
         Ok(walls) => tell(&Message::Sandbox(walls)),
         Err(error) => {
             let reason = format!("cannot be sandboxed: {error}");
@@ -304,9 +312,9 @@ pub fn child_main() -> ExitCode {
     tell_and_exit(&message)
 }
 
-fn read_job() -> io::Result<IngestJob> {
+/// Reads what the parent says in one line.
+pub(super) fn read_line<T: DeserializeOwned>() -> io::Result<T> {
     let mut line = Vec::new();
-    // Not through a buffer that would swallow what the watcher waits for: there is nothing behind the line.
     io::stdin().lock().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
     Ok(serde_json::from_slice(&line)?)
 }
@@ -356,7 +364,8 @@ pub(super) fn leave_with_parent(grant: &mpsc::Sender<()>) {
     }
 }
 
-fn tell(message: &Message) {
+/// Tells the parent something, in one line.
+pub(super) fn tell(message: &impl Serialize) {
     let Ok(mut line) = serde_json::to_vec(message) else { return };
     line.push(b'\n');
     let mut stdout = io::stdout().lock();

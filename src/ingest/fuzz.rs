@@ -3,6 +3,8 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use super::ahead::{self, Ahead, Packed, Told};
+use super::error::IngestError;
 use super::job::Limits;
 use super::{claims, classes, dated, dbf, discover, legend, member, netcdf, package, raw_copy, tiff, vector};
 
@@ -11,10 +13,33 @@ pub(crate) const ROOM: u64 = 1 << 20;
 /// Most members.
 pub(crate) const MEMBERS: u64 = 64;
 
-/// Unpacks the package at `path` into the empty folder `target`; gives the files, or `None` when it is refused.
-pub(crate) fn unpack(path: &Path, target: &Path, scratch: &Path, consume: bool) -> Option<Vec<String>> {
-    let limits = Limits { unpacked_bytes: ROOM, members: MEMBERS, ..Limits::default() };
-    package::unpack(path, target, scratch, &limits, consume, &mut |_| {}).ok()
+fn limits() -> Limits {
+    Limits { unpacked_bytes: ROOM, members: MEMBERS, ..Limits::default() }
+}
+
+/// Unpacks the package at `path` into the empty folder `target`, with the help of what was unpacked `ahead`; gives the files,
+/// or why it is refused.
+pub(crate) fn unpack(
+    path: &Path,
+    target: &Path,
+    scratch: &Path,
+    consume: bool,
+    ahead: Option<(&Path, &[Packed])>,
+) -> Result<Vec<String>, IngestError> {
+    let ahead = ahead.map_or_else(Ahead::default, |(folder, members)| Ahead::new(folder.to_owned(), members));
+    package::unpack(path, target, scratch, &limits(), consume, ahead, &mut |_| {})
+}
+
+/// Unpacks a package into the empty folder `target` as it comes; gives what became files there.
+pub(crate) fn unpack_ahead(bytes: &[u8], target: &Path) -> Vec<Packed> {
+    let mut members = Vec::new();
+    let mut tell = |told| {
+        if let Told::Unpacked(packed) = told {
+            members.push(packed);
+        }
+    };
+    let _ = ahead::unpack_ahead(bytes, bytes.len() as u64, target, &limits(), &mut tell);
+    members
 }
 
 /// The tags of a TIFF, read in both ways that we have; `path` holds the same bytes.

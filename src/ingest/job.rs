@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::ahead::Packed;
 use crate::store::entry::EntryMeta;
 
 /// One conversion: a package to an entry.
@@ -28,6 +29,22 @@ pub struct IngestJob {
     /// they are used. Neither can be used again, whether the conversion succeeds or fails.
     #[serde(default)]
     pub consume: bool,
+    /// What was unpacked of this very package below `staging` while it was downloaded.
+    #[serde(default)]
+    pub ahead: Vec<Packed>,
+}
+
+/// Unpacking while a package is downloaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AheadJob {
+    /// The file that grows.
+    pub package: PathBuf,
+    /// How large it will be.
+    pub size: u64,
+    /// The directory in which it lies; everything is written below it.
+    pub staging: PathBuf,
+    /// What a package may cost.
+    pub limits: Limits,
 }
 
 /// Bounds of one conversion.

@@ -1,5 +1,7 @@
 //! A member of a zip: where it lies, and the safe path it will have.
 
+use super::ahead::Packed;
+
 /// Deepest folder, longest name and longest path that are unpacked.
 const MOST_PARTS: usize = 32;
 const LONGEST_PART: usize = 255;
@@ -64,6 +66,8 @@ pub(super) struct Member {
     pub(super) end: u64,
     /// Where its bytes begin and how many they are, if they lie in the zip as they are.
     pub(super) stored: Option<(u64, u64)>,
+    /// What it is for those who unpack ahead, if it lies in the package itself.
+    pub(super) packed: Option<Packed>,
 }
 
 impl Member {

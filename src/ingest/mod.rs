@@ -3,7 +3,10 @@
 //! ```text
 //! run (child.rs, parent side) ── spawns ──▶ child_main (sandbox.rs, system_calls.rs) ──▶ ingest (here)
 //!
-//! package.rs    the outer zip, unpacked with suspicion; member.rs: safe paths; pour.rs: one thread unpacks, one writes
+//! package.rs    the outer zip, unpacked with suspicion; member.rs: safe paths; taken.rs: none twice; pour.rs: one thread
+//!               unpacks, one writes
+//! follow.rs     while the package is still being downloaded, another child follows it: ahead.rs unpacks what has come,
+//!               by local_header.rs; package.rs takes from that what the package's directory confirms
 //! lay_out.rs    discover.rs: which files are rasters, which of them are tiles of one layer; dated.rs: which layers
 //!               are one at several dates
 //! source.rs     one raster as GDAL sees it; claims.rs: what its tags claim before GDAL reads them; place.rs, crs.rs,
@@ -33,6 +36,7 @@ use crate::store::entry::{ENTRY_FORMAT, EntryMeta, SideFile};
 use crate::store::seal;
 use crate::store::verify::VerifyError;
 
+mod ahead;
 mod assemble;
 mod child;
 mod claims;
@@ -45,6 +49,7 @@ mod dbf;
 mod discover;
 mod encode;
 mod error;
+mod follow;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod geotags;
@@ -54,6 +59,7 @@ pub mod inner;
 mod job;
 mod lay_out;
 mod legend;
+mod local_header;
 mod member;
 mod mosaic;
 mod netcdf;
@@ -76,13 +82,19 @@ mod source;
 mod stack;
 mod statistics;
 mod system_calls;
+mod taken;
 mod tiff;
 mod vector;
 mod wal;
 
+pub(crate) use ahead::FOLDER as AHEAD_FOLDER;
+pub use ahead::Packed;
 pub use child::{CHILD_VERB, ChildProgram, child_main, run, run_with};
 pub use error::IngestError;
-pub use job::{CodecChoice, IngestJob, IngestProgress, Ingested, Limits, Stage};
+pub use follow::{Arrived, FOLLOW_VERB, follow, follow_main, follow_with};
+pub use job::{AheadJob, CodecChoice, IngestJob, IngestProgress, Ingested, Limits, Stage};
+
+use ahead::Ahead;
 
 use convert::{Target, Work};
 use discover::Layer;
@@ -124,8 +136,13 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
         &scratch.join("inner.zip"),
         &job.limits,
         job.consume,
+        Ahead::new(job.staging.join(AHEAD_FOLDER), &job.ahead),
         progress,
     )?;
+    if !job.ahead.is_empty() {
+        // what the directory did not confirm
+        let _ = fs::remove_dir_all(job.staging.join(AHEAD_FOLDER));
+    }
     progress(clock.took(Stage::Unpacking));
     let mut vectors = vector::find(&files);
     let laid_out = lay_out::rasters(&files, &unpacked, &scratch, !vectors.is_empty())?;

@@ -7,7 +7,6 @@
 //! a regular file or a directory; nothing is repaired, the package is refused. Only `\` as a separator (written
 //! by Windows tools) and a leading `./` are normalised. CRC and size are checked by reading every member to its end.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::FileExt;
@@ -16,12 +15,14 @@ use std::path::{Path, PathBuf};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
+use super::ahead::{Ahead, Packed};
 use super::consume::{NeededFrom, ReadOnce};
 use super::discover;
 use super::error::{DiskContext, IngestError};
 use super::job::{IngestProgress, Limits};
 use super::member::{Member, SafePath};
 use super::pour::pour;
+use super::taken::Taken;
 use super::vector;
 
 /// The first bytes of output that are not held against the ratio limit.
@@ -34,7 +35,7 @@ const MOST_ZIPS: usize = 3;
 /// Unpacks `package` into the existing directory `target`. Inner zips that are stored, as the service does, are read where
 /// they lie; compressed ones go through `scratch` (a file that does not exist yet). Gives the paths of all files, relative
 /// to `target`, sorted. With `consume` the zips are given back to the disk behind the reader, and the package is empty in
-/// the end.
+/// the end. What `ahead` has of it is taken instead of unpacking it.
 ///
 /// # Errors
 /// [`IngestError::NotAPackage`], [`IngestError::UnsafeMember`], [`IngestError::TooLarge`],
@@ -45,6 +46,7 @@ pub(super) fn unpack(
     scratch: &Path,
     limits: &Limits,
     consume: bool,
+    ahead: Ahead,
     progress: &mut dyn FnMut(IngestProgress),
 ) -> Result<Vec<String>, IngestError> {
     let name = package.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -61,17 +63,18 @@ pub(super) fn unpack(
         scratch,
         limits,
         consume,
-        most_bytes: limits.unpacked_bytes.min(size.saturating_mul(limits.ratio).max(RATIO_FREE)),
-        by_ratio: size.saturating_mul(limits.ratio).max(RATIO_FREE) < limits.unpacked_bytes,
+        most_bytes: most_bytes(limits, size),
+        by_ratio: most_bytes(limits, size) < limits.unpacked_bytes,
         members: 0,
         done: 0,
         total: 0,
         kept: Bytes::default(),
         passing: Bytes::default(),
         taken: Taken::default(),
+        ahead,
         progress,
     };
-    let members = unpacking.plan(&mut archive, &name, true)?;
+    let members = unpacking.plan(&mut archive, &name, true, Some(0))?;
     let strip = common_results_folder(&members);
     for member in members {
         unpacking.consume_up_to(&needed_from, &member);
@@ -82,7 +85,7 @@ pub(super) fn unpack(
                 // Its content is what is unpacked; it is not written itself.
                 unpacking.total -= place.1;
                 let file = open(package, consume).disk(|| format!("open '{name}'"))?;
-                unpacking.unpack_inner(&inner, file, place)?;
+                unpacking.unpack_inner(&inner, file, place, Some(place.0))?;
             } else {
                 unpacking.write_member(&mut archive, &member, scratch, false)?;
                 unpacking.unpack_scratch(&inner, scratch)?;
@@ -103,6 +106,11 @@ pub(super) fn unpack(
     Ok(files)
 }
 
+/// Most bytes that a package of `size` bytes may unpack to.
+pub(super) fn most_bytes(limits: &Limits, size: u64) -> u64 {
+    limits.unpacked_bytes.min(size.saturating_mul(limits.ratio).max(RATIO_FREE))
+}
+
 /// A zip in a zip.
 struct Inner {
     /// Its name in the zip around it.
@@ -120,36 +128,6 @@ impl Inner {
         let folder = member.path.0.split_last().map_or(Vec::new(), |(_, folder)| folder.to_vec());
         let stem = member.stem_of_zip().unwrap_or("package").to_owned();
         Self { name: member.name.clone(), folder, stem, depth }
-    }
-}
-
-/// Paths that exist already, so that no member overwrites another.
-#[derive(Default)]
-struct Taken {
-    files: BTreeSet<String>,
-    folders: BTreeSet<String>,
-}
-
-impl Taken {
-    fn add_folders(&mut self, parts: &[String]) -> Result<(), String> {
-        for depth in 1..=parts.len() {
-            let folder = parts[..depth].join("/");
-            if self.files.contains(&folder) {
-                return Err("it is a folder and a file at once".to_owned());
-            }
-            self.folders.insert(folder);
-        }
-        Ok(())
-    }
-
-    fn add_file(&mut self, path: &SafePath) -> Result<(), String> {
-        let (_, folders) = path.0.split_last().ok_or("it has no name")?;
-        self.add_folders(folders)?;
-        let path = path.text();
-        if self.folders.contains(&path) {
-            return Err("it is a folder and a file at once".to_owned());
-        }
-        if self.files.insert(path) { Ok(()) } else { Err("its name appears twice".to_owned()) }
     }
 }
 
@@ -175,6 +153,7 @@ struct Unpacking<'a> {
     /// Inner zips, which are gone once they are unpacked: what they hold is not counted twice.
     passing: Bytes,
     taken: Taken,
+    ahead: Ahead,
     progress: &'a mut dyn FnMut(IngestProgress),
 }
 
@@ -187,12 +166,13 @@ impl Unpacking<'_> {
     }
 
     /// Checks all members of a zip (`unpacks_zips` = zips in it may be unpacked) before the first byte is written;
-    /// gives them as they lie in the file.
+    /// gives them as they lie in the file. `begins` says where the zip begins in the package, if it lies there as it is.
     fn plan<R: Read + Seek>(
         &mut self,
         archive: &mut ZipArchive<R>,
         archive_name: &str,
         unpacks_zips: bool,
+        begins: Option<u64>,
     ) -> Result<Vec<Member>, IngestError> {
         self.members += archive.len() as u64;
         if self.members > self.limits.members {
@@ -234,7 +214,8 @@ impl Unpacking<'_> {
             let is_stored =
                 entry.compression() == CompressionMethod::Stored && size == entry.compressed_size();
             let stored = entry.data_start().filter(|_| is_stored).map(|start| (start, size));
-            let member = Member { index, name, path, is_dir, start, end, stored };
+            let packed = begins.and_then(|begins| Packed::of(&entry, begins));
+            let member = Member { index, name, path, is_dir, start, end, stored, packed };
             self.total = self.total.saturating_add(size);
             let bytes = if unpacks_zips && member.is_zip() { &mut self.passing } else { &mut self.kept };
             bytes.declared = bytes.declared.saturating_add(size);
@@ -258,15 +239,21 @@ impl Unpacking<'_> {
     fn unpack_scratch(&mut self, inner: &Inner, path: &Path) -> Result<(), IngestError> {
         let file = open(path, self.consume).disk(|| "open an inner zip".to_owned())?;
         let length = file.metadata().disk(|| "look at an inner zip".to_owned())?.len();
-        self.unpack_inner(inner, file, (0, length))?;
+        self.unpack_inner(inner, file, (0, length), None)?;
         fs::remove_file(path).disk(|| "delete an inner zip".to_owned())
     }
 
-    /// Unpacks the zip that lies at `place` (first byte, length) of a file.
-    fn unpack_inner(&mut self, inner: &Inner, file: File, place: (u64, u64)) -> Result<(), IngestError> {
+    /// Unpacks the zip that lies at `place` (first byte, length) of a file; `begins` as for [`Self::plan`].
+    fn unpack_inner(
+        &mut self,
+        inner: &Inner,
+        file: File,
+        place: (u64, u64),
+        begins: Option<u64>,
+    ) -> Result<(), IngestError> {
         let (mut archive, needed_from) = open_archive(file, place, &inner.name)?;
         let unpacks_zips = inner.depth < MOST_ZIPS;
-        let members = self.plan(&mut archive, &inner.name, unpacks_zips)?;
+        let members = self.plan(&mut archive, &inner.name, unpacks_zips, begins)?;
         // Packages repeat their own name as the top folder; the others get one, so that several cannot collide.
         let has_own_folder = members.iter().all(|member| {
             (member.is_dir || member.path.0.len() > 1)
@@ -341,6 +328,10 @@ impl Unpacking<'_> {
         stays: bool,
     ) -> Result<(), IngestError> {
         let mut entry = archive.by_index(member.index).map_err(|error| damaged(&member.name, &error))?;
+        let ahead = member.packed.as_ref().and_then(|packed| self.ahead.take(packed));
+        if ahead.is_some_and(|file| fs::rename(file, path).is_ok()) {
+            return self.count(entry.size(), stays);
+        }
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -348,14 +339,8 @@ impl Unpacking<'_> {
             .disk(|| format!("create '{}'", member.name))?;
         let size = entry.size();
         let written = pour(&mut entry, size, &file, &member.name, |length| {
-            self.done += length;
-            let bytes = if stays { &mut self.kept } else { &mut self.passing };
-            bytes.written += length;
-            if bytes.written > self.most_bytes {
-                return Err(self.too_large());
-            }
+            self.count(length, stays)?;
             (self.progress)(IngestProgress::Room { bytes: length });
-            (self.progress)(IngestProgress::Extracting { done: self.done, total: self.total.max(self.done) });
             Ok(())
         })?;
         if written != size {
@@ -364,6 +349,18 @@ impl Unpacking<'_> {
                 reason: format!("it has {written} bytes, the zip promises {size}"),
             });
         }
+        Ok(())
+    }
+
+    /// Counts bytes that come out, against the limits and for those who look on.
+    fn count(&mut self, length: u64, stays: bool) -> Result<(), IngestError> {
+        self.done += length;
+        let bytes = if stays { &mut self.kept } else { &mut self.passing };
+        bytes.written += length;
+        if bytes.written > self.most_bytes {
+            return Err(self.too_large());
+        }
+        (self.progress)(IngestProgress::Extracting { done: self.done, total: self.total.max(self.done) });
         Ok(())
     }
 

@@ -24,7 +24,15 @@ impl Room {
         let package = self.folder.path().join("package.zip");
         fs::write(&package, bytes).unwrap();
         let out = self.folder.path().join("out");
-        unpack(&package, &out, &self.folder.path().join("scratch"), limits, false, &mut |_| {})
+        unpack(
+            &package,
+            &out,
+            &self.folder.path().join("scratch"),
+            limits,
+            false,
+            Ahead::default(),
+            &mut |_| {},
+        )
     }
 }
 

@@ -15,7 +15,7 @@ use landlock::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::job::IngestJob;
+use super::job::{AheadJob, IngestJob, Limits};
 use super::system_calls;
 
 /// Address space beyond the memory limit: program text, libraries, stacks, allocator arenas.
@@ -32,6 +32,34 @@ const READABLE_FILES: [&str; 4] = ["/etc/ld.so.cache", "/etc/localtime", "/dev/u
 /// Variables that name more folders of GDAL's and PROJ's data.
 pub(super) const DATA_VARIABLES: [&str; 4] = ["PROJ_DATA", "PROJ_LIB", "GDAL_DATA", "LD_LIBRARY_PATH"];
 
+/// What is within the walls.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ground<'a> {
+    /// Read.
+    pub(super) package: &'a Path,
+    /// Written too.
+    pub(super) consume: bool,
+    /// Everything below is written.
+    pub(super) staging: &'a Path,
+    /// Read.
+    pub(super) former: Option<&'a Path>,
+    pub(super) limits: &'a Limits,
+}
+
+impl IngestJob {
+    pub(super) fn ground(&self) -> Ground<'_> {
+        let Self { package, staging, limits, consume, .. } = self;
+        Ground { package, staging, limits, consume: *consume, former: self.former.as_deref() }
+    }
+}
+
+impl AheadJob {
+    pub(super) fn ground(&self) -> Ground<'_> {
+        let Self { package, staging, limits, .. } = self;
+        Ground { package, staging, limits, consume: false, former: None }
+    }
+}
+
 /// Which walls stand; told to the parent for its log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Walls {
@@ -47,18 +75,17 @@ pub(super) struct Walls {
 ///
 /// # Errors
 /// When one of the walls that every kernel has cannot be built.
-pub(super) fn enter(job: &IngestJob) -> io::Result<Walls> {
-    limit_resources(job)?;
+pub(super) fn enter(ground: Ground<'_>) -> io::Result<Walls> {
+    limit_resources(ground.limits)?;
     let network_namespace = leave_network();
     drop_capabilities()?;
     forbid_new_privileges()?;
-    let landlock = restrict_files(job)?;
+    let landlock = restrict_files(ground)?;
     let system_calls = system_calls::refuse()?;
     Ok(Walls { landlock: landlock.to_owned(), network_namespace, system_calls })
 }
 
-fn limit_resources(job: &IngestJob) -> io::Result<()> {
-    let limits = &job.limits;
+fn limit_resources(limits: &Limits) -> io::Result<()> {
     limit(libc::RLIMIT_AS, limits.memory_bytes.saturating_add(HEAD_ROOM))?;
     limit(libc::RLIMIT_NOFILE, limits.open_files.max(FEWEST_FILES))?;
     limit(libc::RLIMIT_CORE, 0)?;
@@ -116,7 +143,7 @@ fn forbid_new_privileges() -> io::Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
 }
 
-fn restrict_files(job: &IngestJob) -> io::Result<&'static str> {
+fn restrict_files(ground: Ground<'_>) -> io::Result<&'static str> {
     let abi = ABI::V6;
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let write: BitFlags<AccessFs> = read
@@ -137,11 +164,11 @@ fn restrict_files(job: &IngestJob) -> io::Result<&'static str> {
         .chain(&READABLE_FILES)
         .map(PathBuf::from)
         .chain(data)
-        .chain([job.package.clone()])
-        .chain(job.former.clone())
+        .chain([ground.package.to_owned()])
+        .chain(ground.former.map(Path::to_owned))
         .collect::<Vec<_>>();
     // A package that is to be consumed is given back to the disk while it is read.
-    let consumed = job.consume.then_some(&job.package);
+    let consumed = ground.consume.then_some(ground.package);
     let give_back = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate;
     let restrict = || {
         Ruleset::default()
@@ -151,7 +178,7 @@ fn restrict_files(job: &IngestJob) -> io::Result<&'static str> {
             .scope(Scope::from_all(abi))?
             .create()?
             .add_rules(path_beneath_rules(readable, read))?
-            .add_rules(path_beneath_rules([&job.staging], write))?
+            .add_rules(path_beneath_rules([ground.staging], write))?
             .add_rules(path_beneath_rules(consumed, give_back))?
             .restrict_self()
     };

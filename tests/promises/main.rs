@@ -43,5 +43,6 @@ mod speed;
 mod support;
 mod systemd;
 mod too_large;
+mod unpack_ahead;
 mod vectors;
 mod verbs;

@@ -3,6 +3,7 @@
 
 pub(crate) mod fake;
 
+mod ahead;
 mod budget;
 mod download;
 mod failure;

@@ -16,6 +16,9 @@ fn child_process() {
         "convert" => {
             let _ = child_main();
         }
+        "follow" => {
+            let _ = crate::ingest::follow_main();
+        }
         "crash" => {
             eprintln!("about to crash");
             std::process::abort();

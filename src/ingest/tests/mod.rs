@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod child;
+mod follow;
 mod mosaics;
 mod odd_tiffs;
 mod packages;
@@ -163,6 +164,7 @@ impl Workshop {
             codec: CodecChoice::Auto,
             former: None,
             consume: false,
+            ahead: Vec::new(),
         }
     }
 

@@ -25,6 +25,7 @@ fn real_packages_keep_everything() {
             &scratch,
             &Limits::default(),
             false,
+            Default::default(),
             &mut |_| {},
         )
         .unwrap();

@@ -20,7 +20,7 @@ pub(super) fn look_around() {
     let mut line = String::new();
     io::stdin().read_line(&mut line).unwrap();
     let job: IngestJob = serde_json::from_str(&line).unwrap();
-    let walls = sandbox::enter(&job).unwrap();
+    let walls = sandbox::enter(job.ground()).unwrap();
     let mut tried = Tried::default();
     if walls.landlock != "none" {
         files(&mut tried, &job);

@@ -42,6 +42,13 @@ impl Reservation {
         Ok(())
     }
 
+    /// Takes another one's room over.
+    pub fn absorb(&mut self, mut other: Self) {
+        // nothing is left that its end could give back
+        self.bytes += std::mem::take(&mut other.bytes);
+        self.written += std::mem::take(&mut other.written);
+    }
+
     /// Gives back what is not needed beyond `bytes`.
     pub fn shrink_to(&mut self, bytes: u64) {
         if bytes < self.bytes {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tempfile::TempDir;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::{FakeService, Gate};
 use crate::clms::{DatasetUid, FileId};
@@ -17,8 +17,8 @@ use crate::fetch::engine::{Change, Engine, EngineOptions, Target};
 use crate::fetch::ledger::Ledger;
 use crate::fetch::patience::Patience;
 use crate::fetch::poller::Pace;
-use crate::fetch::service::{Converter, OnProgress};
-use crate::ingest::{IngestError, IngestJob, IngestProgress};
+use crate::fetch::service::{Converter, OnProgress, OnRoom};
+use crate::ingest::{AheadJob, Arrived, IngestError, IngestJob, IngestProgress, Packed};
 use crate::store::fixture;
 use crate::store::inventory::{Inventory, Limits};
 use crate::store::layout::{CacheDir, EntryKey};
@@ -41,6 +41,11 @@ pub(crate) struct FakeConverter {
     pub(crate) packages: Mutex<Vec<Vec<u8>>>,
     /// The former entries that it was shown.
     pub(crate) formers: Mutex<Vec<Option<PathBuf>>>,
+    /// How many members each conversion found unpacked.
+    pub(crate) aheads: Mutex<Vec<usize>>,
+    /// How many downloads it follows, and how many it was asked to.
+    pub(crate) followers: Arc<AtomicU32>,
+    pub(crate) follows: AtomicU32,
     pub(crate) gate: Gate,
     /// How the conversions of these products end, whatever the script says.
     pub(crate) verdicts: Mutex<HashMap<String, Conversion>>,
@@ -54,6 +59,9 @@ impl Default for FakeConverter {
             script: Mutex::default(),
             packages: Mutex::default(),
             formers: Mutex::default(),
+            aheads: Mutex::default(),
+            followers: Arc::default(),
+            follows: AtomicU32::default(),
             gate: Gate::default(),
             verdicts: Mutex::default(),
             side: AtomicU32::new(600),
@@ -80,6 +88,12 @@ impl Converter for FakeConverter {
         Box::pin(async move {
             self.packages.lock().unwrap().push(std::fs::read(&job.package).unwrap());
             self.formers.lock().unwrap().push(job.former.clone());
+            self.aheads.lock().unwrap().push(job.ahead.len());
+            assert_eq!(
+                job.staging.join("ahead").exists(),
+                !job.ahead.is_empty(),
+                "what counts for nothing is gone"
+            );
             on_progress(IngestProgress::Extracting { done: 1, total: 2 });
             let verdict = self.verdicts.lock().unwrap().get(&job.product).cloned();
             let conversion =
@@ -104,6 +118,46 @@ impl Converter for FakeConverter {
             fixture::write_entry(&entry, &fixture::meta(&job.product, vec![raster]));
             Ok(entry)
         })
+    }
+
+    /// Writes one member of [`AHEAD`] bytes, and waits for the end.
+    fn follow<'a>(
+        &'a self,
+        job: AheadJob,
+        mut arrived: watch::Receiver<Arrived>,
+        mut room: OnRoom<'a>,
+    ) -> BoxFuture<'a, Result<Vec<Packed>, IngestError>> {
+        self.follows.fetch_add(1, Relaxed);
+        self.followers.fetch_add(1, Relaxed);
+        let guard = Following(Arc::clone(&self.followers));
+        Box::pin(async move {
+            let _guard = guard;
+            let given_up = IngestError::Child { reason: "gives up".to_owned() };
+            if !room(AHEAD) {
+                return Err(given_up);
+            }
+            std::fs::create_dir(job.staging.join("ahead")).unwrap();
+            std::fs::write(job.staging.join("ahead/0"), vec![7; AHEAD as usize]).unwrap();
+            let member =
+                serde_json::json!({"start": 0, "length": 1, "deflated": true, "size": AHEAD, "crc32": 0});
+            let ended = arrived.wait_for(|arrived| arrived.is_whole || arrived.is_void).await;
+            if ended.is_ok_and(|arrived| !arrived.is_void) {
+                return Ok(vec![serde_json::from_value(member).unwrap()]);
+            }
+            Err(given_up)
+        })
+    }
+}
+
+/// Bytes that are unpacked ahead of a package.
+pub(crate) const AHEAD: u64 = 1 << 20;
+
+/// Counts those that follow.
+struct Following(Arc<AtomicU32>);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub(crate) use house::{Conversion, House, target};
+pub(crate) use house::{AHEAD, Conversion, House, target};
 pub(crate) use service::{Call, Delivery, FakeService, OrderAnswer, Stage, nonsense, package, unreachable};
 
 /// Waits, in virtual time, until `condition` holds.
