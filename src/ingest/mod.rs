@@ -80,9 +80,10 @@ mod tiff;
 mod vector;
 mod wal;
 
-pub use child::{CHILD_VERB, ChildProgram, child_main, run, run_with};
+pub use child::{CHILD_VERB, ChildProgram, DRIVERS, child_main, run, run_with};
 pub use error::IngestError;
 pub use job::{CodecChoice, IngestJob, IngestProgress, Ingested, Limits, Stage};
+pub use system_calls::HAS_FILTER;
 
 use convert::{Target, Work};
 use discover::Layer;
