@@ -20,7 +20,8 @@ pub fn printable(text: &str) -> String {
 
 /// The same for a text of many lines, which stay.
 pub fn printable_lines(text: &str) -> String {
-    let shown = |letter| if matches!(letter, '\n' | '\t') || is_harmless(letter) { letter } else { '\u{fffd}' };
+    let shown =
+        |letter| if matches!(letter, '\n' | '\t') || is_harmless(letter) { letter } else { '\u{fffd}' };
     text.chars().map(shown).collect()
 }
 

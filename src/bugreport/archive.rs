@@ -51,7 +51,8 @@ mod tests {
     fn pages_come_back_and_nobody_elses_file_is_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("report.tar.gz");
-        let pages = [Page::new("README.txt", "", "hello"), Page::new("mount-1/log.txt", "", "x".repeat(70_000))];
+        let pages =
+            [Page::new("README.txt", "", "hello"), Page::new("mount-1/log.txt", "", "x".repeat(70_000))];
         let size = write(&path, "folder", Timestamp::UNIX_EPOCH, &pages).unwrap();
         let metadata = fs::metadata(&path).unwrap();
         assert_eq!((metadata.len(), metadata.permissions().mode() & 0o777), (size, 0o600));
@@ -75,6 +76,11 @@ mod tests {
 
     #[test]
     fn a_full_disk_leaves_no_half_of_a_report() {
-        assert_eq!(fill(File::options().write(true).open("/dev/full").unwrap(), "f", Timestamp::UNIX_EPOCH, &[]).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(
+            fill(File::options().write(true).open("/dev/full").unwrap(), "f", Timestamp::UNIX_EPOCH, &[])
+                .unwrap_err()
+                .kind(),
+            io::ErrorKind::StorageFull
+        );
     }
 }

@@ -161,8 +161,7 @@ pub const TAKEN_OUT: &str = "Taken out were keys, tokens, the ids of the service
 /// The page that says what the others are.
 fn introduction(made: Timestamp, pages: &[Page]) -> Page {
     let width = pages.iter().map(|page| page.name.len()).max().unwrap_or(0);
-    let list: String =
-        pages.iter().map(|page| format!("  {:width$}  {}\n", page.name, page.about)).collect();
+    let list: String = pages.iter().map(|page| format!("  {:width$}  {}\n", page.name, page.about)).collect();
     let text = format!(
         "A report by clmsfs {}, made {made}.\n\n{list}\n{TAKEN_OUT}\nNames of datasets and products, numbers of tasks and other paths are still there.\nPlease look through it before you send it.\n",
         env!("CARGO_PKG_VERSION"),

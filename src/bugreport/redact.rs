@@ -36,7 +36,8 @@ impl Redactor {
     pub(super) fn of(resolved: Option<&Resolved>) -> Self {
         let mut redactor = Self::default();
         if let Some(resolved) = resolved {
-            let private = OPTIONS.iter().filter(|spec| spec.private).map(|spec| spec.show(&resolved.settings));
+            let private =
+                OPTIONS.iter().filter(|spec| spec.private).map(|spec| spec.show(&resolved.settings));
             for value in private.filter(|value| value != "none") {
                 redactor.hide(&value, "<redacted>", true);
             }
@@ -44,7 +45,10 @@ impl Redactor {
                 redactor.hide_key(&Zeroizing::new(fs::read_to_string(path).unwrap_or_default()));
             }
         }
-        redactor.hide_user(|name| std::env::var(name).ok(), &fs::read_to_string("/etc/passwd").unwrap_or_default());
+        redactor.hide_user(
+            |name| std::env::var(name).ok(),
+            &fs::read_to_string("/etc/passwd").unwrap_or_default(),
+        );
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         redactor.hide_name(host.trim(), "<host>");
         redactor.hide_name(host.trim().split('.').next().unwrap_or_default(), "<host>");
@@ -91,7 +95,8 @@ impl Redactor {
         let home = home.trim_end_matches('/');
         if Path::new(home).is_absolute() {
             self.hide(home, "~", true);
-            if let Some(real) = fs::canonicalize(home).ok().and_then(|real| real.to_str().map(str::to_owned)) {
+            if let Some(real) = fs::canonicalize(home).ok().and_then(|real| real.to_str().map(str::to_owned))
+            {
                 self.hide(&real, "~", true);
             }
         }
@@ -204,7 +209,8 @@ mod tests {
             _ => None,
         };
         redactor.hide_user(environment, &passwd);
-        let text = "/home/ada/clms, '/users/ada', ada:alan and Adam, /home/adam, ada_2, /home/eve, ada-lovelace";
+        let text =
+            "/home/ada/clms, '/users/ada', ada:alan and Adam, /home/adam, ada_2, /home/eve, ada-lovelace";
         assert_eq!(
             redactor.clean(text),
             "~/clms, '~', <user>:<user> and Adam, /home/adam, ada_2, /home/eve, ada-lovelace"
@@ -247,7 +253,10 @@ mod tests {
         assert_eq!(clean("the bearer: abc"), "the bearer: abc");
         assert_eq!(clean("eyJshort"), "eyJshort");
         assert_eq!(clean("ask ada.l+x@mail.example.org."), "ask <e-mail>");
-        assert_eq!(clean("unit clmsfs@srv-clms.service a@b @datarequest_post"), "unit clmsfs@srv-clms.service a@b @datarequest_post");
+        assert_eq!(
+            clean("unit clmsfs@srv-clms.service a@b @datarequest_post"),
+            "unit clmsfs@srv-clms.service a@b @datarequest_post"
+        );
         assert_eq!(clean("a -----BEGIN X KEY-----\nMIIE\n-----END X KEY----- b"), "a <key> b");
         assert_eq!(clean("a -----BEGIN X KEY-----\nMIIE"), "a <key>");
     }

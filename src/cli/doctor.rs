@@ -109,7 +109,8 @@ mod tests {
     #[test]
     fn a_row_fits_and_its_command_can_be_copied() {
         let says = "fs.fuse.default_request_timeout is 60: the kernel ends the whole mount when a reader waits longer";
-        let command = "sudo sysctl -w fs.fuse.default_request_timeout=0 fs.fuse.max_request_timeout=0 and more";
+        let command =
+            "sudo sysctl -w fs.fuse.default_request_timeout=0 fs.fuse.max_request_timeout=0 and more";
         let row = row(&finding(Outcome::Problem, says, Some(Fix::Run(command.to_owned()))), false);
         let expected = "\
 problem      request-timeout  fs.fuse.default_request_timeout is 60: the kernel

@@ -25,9 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::{
-    PartialSettings, Resolved, Settings, Span, default_config_file, flags, mount_options,
-};
+use crate::config::{PartialSettings, Resolved, Settings, Span, default_config_file, flags, mount_options};
 use crate::control::client::Control;
 
 /// Everything a verb may fail with; its text follows "failed to <verb>: ".

@@ -208,7 +208,8 @@ pub(super) fn space(disk: &Disk, used: Option<u64>, budget: ByteSize, floor: Byt
             Fix::advice("lower cache_size"),
         );
     }
-    let used = used.map_or_else(String::new, |used| format!("{} of {budget} used, ", ByteSize(used).rounded()));
+    let used =
+        used.map_or_else(String::new, |used| format!("{} of {budget} used, ", ByteSize(used).rounded()));
     Finding::ok(check, format!("{used}{free} free on the disk"))
 }
 

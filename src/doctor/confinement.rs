@@ -40,7 +40,9 @@ pub(super) fn confinement(found: &Confinement, rights: Rights) -> Finding {
             return Finding::warning(
                 check,
                 format!("AppArmor confines this program ({label})"),
-                Fix::advice("where a mount is refused: aa-status, dmesg; docker run --security-opt apparmor=unconfined"),
+                Fix::advice(
+                    "where a mount is refused: aa-status, dmesg; docker run --security-opt apparmor=unconfined",
+                ),
             );
         }
         _ => {}

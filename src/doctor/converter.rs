@@ -65,7 +65,12 @@ impl Walls {
         const ASK_VERSION: libc::c_uint = 1;
         // SAFETY: with this flag the call takes no memory and makes nothing; it answers a number.
         let version = unsafe {
-            libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0usize, ASK_VERSION)
+            libc::syscall(
+                libc::SYS_landlock_create_ruleset,
+                std::ptr::null::<libc::c_void>(),
+                0usize,
+                ASK_VERSION,
+            )
         };
         let landlock = if version < 0 { Err(io::Error::last_os_error()) } else { Ok(version as i32) };
         let actions = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
@@ -77,7 +82,9 @@ impl Walls {
 pub(super) fn sandbox(walls: &Walls) -> Finding {
     let check = Check::Sandbox;
     match (&walls.landlock, walls.seccomp) {
-        (Ok(version), true) => Finding::ok(check, format!("Landlock {version} and seccomp wall in conversions")),
+        (Ok(version), true) => {
+            Finding::ok(check, format!("Landlock {version} and seccomp wall in conversions"))
+        }
         (Ok(_), false) => Finding::warning(
             check,
             "no seccomp filter on this machine: a conversion may make any system call",

@@ -54,8 +54,8 @@ pub(super) struct Helper {
 /// Looks for `fusermount3` where a mount would.
 pub(super) fn find_helper() -> Option<Helper> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&folders).map(|folder| folder.join("fusermount3"));
-    found.into_iter().find_map(|path| {
+    let mut candidates = std::env::split_paths(&folders).map(|folder| folder.join("fusermount3"));
+    candidates.find_map(|path| {
         let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
         let is_setuid_root = metadata.uid() == 0 && metadata.permissions().mode() & 0o4000 != 0;
         Some(Helper { path, is_setuid_root })

@@ -92,7 +92,9 @@ pub(super) fn passthrough(kernel: &Kernel, rights: Rights, is_wanted: bool) -> F
         return Finding::warning(
             check,
             format!("only root and CAP_SYS_ADMIN have it: {slower}"),
-            Fix::advice("mount as a service (systemd/clmsfs@.service gives the right), or through /etc/fstab"),
+            Fix::advice(
+                "mount as a service (systemd/clmsfs@.service gives the right), or through /etc/fstab",
+            ),
         );
     }
     Finding::ok(check, format!("Linux {} reads ready files by itself", kernel.release))
@@ -109,7 +111,8 @@ pub(super) fn request_timeout(kernel: &Kernel) -> Finding {
     if set.is_empty() {
         return Finding::ok(check, "the kernel lets readers wait");
     }
-    let words: Vec<String> = set.iter().map(|(name, seconds)| format!("fs.fuse.{name} is {seconds}")).collect();
+    let words: Vec<String> =
+        set.iter().map(|(name, seconds)| format!("fs.fuse.{name} is {seconds}")).collect();
     let command: Vec<String> = set.iter().map(|(name, _)| format!("fs.fuse.{name}=0")).collect();
     Finding::problem(
         check,
@@ -163,9 +166,17 @@ mod tests {
         let old = Kernel { default_timeout: None, max_timeout: None, ..kernel("6.1.0") };
         expect(&request_timeout(&old), Fine, &[]);
         let limited = Kernel { default_timeout: Some(60), ..kernel("6.18.4") };
-        expect(&request_timeout(&limited), Problem, &["is 60", "sysctl -w fs.fuse.default_request_timeout=0"]);
+        expect(
+            &request_timeout(&limited),
+            Problem,
+            &["is 60", "sysctl -w fs.fuse.default_request_timeout=0"],
+        );
         let both = Kernel { max_timeout: Some(9), ..limited };
-        expect(&request_timeout(&both), Problem, &["default_request_timeout=0 fs.fuse.max_request_timeout=0"]);
+        expect(
+            &request_timeout(&both),
+            Problem,
+            &["default_request_timeout=0 fs.fuse.max_request_timeout=0"],
+        );
     }
 
     #[test]

@@ -19,12 +19,14 @@ pub(super) fn read() -> std::io::Result<u64> {
 pub(super) fn open_files(limit: &std::io::Result<u64>) -> Finding {
     let check = Check::OpenFiles;
     match limit {
-        Ok(..FEWEST_FILES) => Finding::warning(
+        Ok(limit) if *limit < FEWEST_FILES => Finding::warning(
             check,
-            format!("the hard limit is {}: each file that is read takes one", limit.as_ref().unwrap_or(&0)),
-            Fix::advice("LimitNOFILE=65536 in the unit, or a 'hard nofile' line in /etc/security/limits.conf"),
+            format!("the hard limit is {limit}: each file that is read takes one"),
+            Fix::advice(
+                "LimitNOFILE=65536 in the unit, or a 'hard nofile' line in /etc/security/limits.conf",
+            ),
         ),
-        Ok(&u64::MAX) => Finding::ok(check, "no limit"),
+        Ok(u64::MAX) => Finding::ok(check, "no limit"),
         Ok(limit) => Finding::ok(check, format!("the hard limit is {limit}")),
         Err(error) => Finding::not_checked(check, format!("getrlimit: {error}")),
     }

@@ -145,7 +145,8 @@ async fn cache(settings: Arc<Settings>, rights: Rights) -> Vec<Finding> {
                 cache::inodes(&disk),
             ]),
             Err(error) => {
-                let unknown = |check: &Check| Finding::not_checked(*check, format!("{}: {error}", path.display()));
+                let unknown =
+                    |check: &Check| Finding::not_checked(*check, format!("{}: {error}", path.display()));
                 findings.extend(checks[1..].iter().map(unknown));
             }
         }
@@ -170,7 +171,8 @@ async fn service(settings: Arc<Settings>, scope: &Scope) -> Vec<Finding> {
         _ => (late(Check::Key), Err(NoToken::BadKey)),
     };
     let hosts = service::download_hosts(&settings);
-    let unasked = |why: &str| [Check::Api, Check::Token, Check::Clock].map(|check| Finding::not_checked(check, why));
+    let unasked =
+        |why: &str| [Check::Api, Check::Token, Check::Clock].map(|check| Finding::not_checked(check, why));
     let answers = if scope.offline {
         unasked("--offline")
     } else {

@@ -81,17 +81,24 @@ fn judge(seen: &Seen, answer: Option<&Answer>) -> Finding {
     match (answer, seen.server) {
         (None, server) => Finding::warning(
             check,
-            format!("{name} is served by process {}, but cannot be seen from here", server.map_or(0, |server| server.pid)),
-            Fix::advice("take options that make a mount namespace out of the unit (ProtectSystem, PrivateTmp …), or look from its container"),
+            format!(
+                "{name} is served by process {}, but cannot be seen from here",
+                server.map_or(0, |server| server.pid)
+            ),
+            Fix::advice(
+                "take options that make a mount namespace out of the unit (ProtectSystem, PrivateTmp …), or look from its container",
+            ),
         ),
         (Some(Answer::Answers(took)), _) => {
             Finding::ok(check, format!("{name} answers after {} ms", took.as_millis()))
         }
-        (Some(Answer::Refused(error)), _) if error.raw_os_error() == Some(libc::ENOTCONN) => Finding::problem(
-            check,
-            format!("{name} is dead: the process behind it has ended"),
-            Fix::run(format!("clmsfs umount {path}")),
-        ),
+        (Some(Answer::Refused(error)), _) if error.raw_os_error() == Some(libc::ENOTCONN) => {
+            Finding::problem(
+                check,
+                format!("{name} is dead: the process behind it has ended"),
+                Fix::run(format!("clmsfs umount {path}")),
+            )
+        }
         (Some(Answer::Silent(limit)), Some(Server { pid, is_stopped: true })) => Finding::problem(
             check,
             format!("{name} did not answer for {} s: process {pid} is stopped", limit.as_secs_f64()),
@@ -107,11 +114,9 @@ fn judge(seen: &Seen, answer: Option<&Answer>) -> Finding {
             format!("{name} did not answer for {} s", limit.as_secs_f64()),
             Fix::run(format!("fusermount3 -uz {path}")),
         ),
-        (Some(Answer::Refused(error)), _) => Finding::problem(
-            check,
-            format!("{name}: {error}"),
-            Fix::run(format!("fusermount3 -uz {path}")),
-        ),
+        (Some(Answer::Refused(error)), _) => {
+            Finding::problem(check, format!("{name}: {error}"), Fix::run(format!("fusermount3 -uz {path}")))
+        }
         (Some(Answer::NotAsked(error)), _) => {
             Finding::not_checked(check, format!("{name} could not be asked: {error}"))
         }
@@ -139,7 +144,11 @@ mod tests {
         expect(&judged(runs, &silent), Problem, &["process 7", "kill -KILL 7; clmsfs umount /srv/clms"]);
         expect(&judged(None, &silent), Problem, &["fusermount3 -uz /srv/clms"]);
         expect(&judged(runs, &errno(libc::EIO)), Problem, &["Input/output error", "fusermount3 -uz"]);
-        expect(&judged(runs, &Answer::NotAsked(io::Error::other("no more processes"))), NotChecked, &["no more"]);
+        expect(
+            &judged(runs, &Answer::NotAsked(io::Error::other("no more processes"))),
+            NotChecked,
+            &["no more"],
+        );
         let hidden = Seen { is_visible: false, ..seen(runs) };
         expect(&judge(&hidden, None), Warning, &["process 7", "ProtectSystem"]);
     }

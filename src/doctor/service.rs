@@ -49,7 +49,7 @@ impl Answers {
         options.retry = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
         options.credentials = settings.credentials.clone().map_or(Credentials::None, Credentials::File);
         let client = Client::new(options)?;
-        let host = client.api().host().to_owned();
+        let host = settings.api_url.host_str().unwrap_or("the service").to_owned();
         let late = || ClmsError::Unreachable {
             host: host.clone(),
             reason: format!("no answer within {} s", limit.as_secs_f64()),
@@ -62,9 +62,9 @@ impl Answers {
         let token = async {
             match key {
                 Err(why) => Err(why),
-                Ok(()) => Ok(tokio::time::timeout(limit, client.prove_key())
-                    .await
-                    .unwrap_or_else(|_| Err(late()))),
+                Ok(()) => {
+                    Ok(tokio::time::timeout(limit, client.prove_key()).await.unwrap_or_else(|_| Err(late())))
+                }
             }
         };
         let (api, token) = tokio::join!(greeting, token);
@@ -141,7 +141,10 @@ pub(super) fn clock(ahead: Option<SignedDuration>) -> Finding {
     // seconds are of no interest, and not known that well
     let minutes = size.unsigned_abs().as_secs().saturating_add(30) / 60;
     let words = humantime::format_duration(Duration::from_secs(minutes.saturating_mul(60)));
-    let says = format!("this clock is {words} {} the service's", if ahead.is_positive() { "behind" } else { "ahead of" });
+    let says = format!(
+        "this clock is {words} {} the service's",
+        if ahead.is_positive() { "behind" } else { "ahead of" }
+    );
     let fix = Fix::run("sudo timedatectl set-ntp true");
     if size <= WRONG { Finding::warning(check, says, fix) } else { Finding::problem(check, says, fix) }
 }
@@ -158,7 +161,8 @@ pub(super) fn download_hosts(settings: &Settings) -> Finding {
         );
     }
     let is_own = |host: &str| {
-        let names = |pattern: &String| pattern.strip_prefix('*').map_or(*pattern == host, |end| host.ends_with(end));
+        let names =
+            |pattern: &String| pattern.strip_prefix('*').map_or(*pattern == host, |end| host.ends_with(end));
         hosts.patterns().iter().any(names)
     };
     let service = settings.api_url.host_str().unwrap_or_default();

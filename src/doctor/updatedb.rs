@@ -30,7 +30,9 @@ pub(super) fn updatedb(text: Option<&str>, rights: Rights) -> Finding {
     // the kernel calls what mount(2) made by its type alone, and what fusermount3 made by its subtype, too
     let wanted = if rights.may_mount { &["fuse", "fuse.clmsfs"][..] } else { &["fuse.clmsfs"][..] };
     let words = pruned(text);
-    let has = |kind: &&&str| words.as_ref().is_some_and(|words| words.iter().any(|word| word.eq_ignore_ascii_case(kind)));
+    let has = |kind: &&&str| {
+        words.as_ref().is_some_and(|words| words.iter().any(|word| word.eq_ignore_ascii_case(kind)))
+    };
     let missing: Vec<&str> = wanted.iter().filter(|kind| !has(kind)).copied().collect();
     if missing.is_empty() {
         return Finding::ok(check, format!("{} is in PRUNEFS of {FILE}", wanted.join(" and ")));
@@ -62,7 +64,11 @@ mod tests {
     fn mounts_are_left_out_or_not() {
         expect(&updatedb(None, Rights::ROOT), Fine, &["neither"]);
         expect(&updatedb(Some("PRUNEFS = \"NFS fuse.clmsfs\""), Rights::USER), Fine, &[]);
-        expect(&updatedb(Some("PRUNEFS = \"NFS fuse.clmsfs\""), Rights::ROOT), Warning, &["lacks fuse;", "sed"]);
+        expect(
+            &updatedb(Some("PRUNEFS = \"NFS fuse.clmsfs\""), Rights::ROOT),
+            Warning,
+            &["lacks fuse;", "sed"],
+        );
         expect(&updatedb(Some("PRUNEFS=\"FUSE fuse.clmsfs\"\n"), Rights::ROOT), Fine, &[]);
         expect(&updatedb(Some(SHIPPED), Rights::USER), Warning, &["lacks fuse.clmsfs", "sed"]);
         expect(&updatedb(Some(""), Rights::USER), Warning, &["tee -a"]);
@@ -77,7 +83,10 @@ mod tests {
             std::fs::write(&file, before).unwrap();
             let Some(Fix::Run(command)) = updatedb(Some(before), rights).fix else { panic!("no command") };
             let command = command.replace(FILE, file.to_str().unwrap()).replace("sudo ", "");
-            assert!(Command::new("sh").args(["-c", &command]).output().unwrap().status.success(), "{command}");
+            assert!(
+                Command::new("sh").args(["-c", &command]).output().unwrap().status.success(),
+                "{command}"
+            );
             let after = std::fs::read_to_string(&file).unwrap();
             expect(&updatedb(Some(&after), rights), Fine, &[]);
             assert!(before.is_empty() || after.contains("NFS afs fuse.sshfs"), "{after}");

@@ -262,13 +262,17 @@ fn each_thing_that_is_wrong_is_told_and_nothing_else() {
     assert_eq!(down.unlike(&well), ["api problem", "clock not-checked", "token problem"]);
     let mut offline = examine(&stage, &mount, &simulator, &[]);
     offline.arg("--offline");
-    assert_eq!(Findings::of(offline).unlike(&well), ["api not-checked", "clock not-checked", "token not-checked"]);
+    assert_eq!(
+        Findings::of(offline).unlike(&well),
+        ["api not-checked", "clock not-checked", "token not-checked"]
+    );
 }
 
 #[test]
 fn a_service_that_hangs_is_waited_for_so_long_and_no_longer() {
     let Some(stage) = Stage::shared() else { return };
-    let hangs = ["search", "token"].map(|endpoint| format!("[[fault]]\nendpoint = '{endpoint}'\nhang = true\n"));
+    let hangs =
+        ["search", "token"].map(|endpoint| format!("[[fault]]\nendpoint = '{endpoint}'\nhang = true\n"));
     let simulator = stage.simulator(&hangs.concat());
     let mut doctor = clmsfs(stage.folder());
     doctor.args(["doctor", "--timeout", "1s", "--mount", "/nowhere", "--api-url", simulator.api()]);
@@ -298,6 +302,7 @@ fn a_frozen_mount_hangs_neither_doctor_nor_bugreport() {
     let simulator = stage.simulator(QUICK);
     let mount = stage.mount(&simulator).start();
     freeze(&mount);
+    let status = Reader::spawn(mount.verb(&["status"]));
     let at_once = [("--timeout", Path::new("1s"))];
     let mut doctor = examine(&stage, &mount, &simulator, &at_once);
     doctor.arg("--offline");
@@ -314,6 +319,14 @@ fn a_frozen_mount_hangs_neither_doctor_nor_bugreport() {
     assert!(silent.contains("nothing came for 1 s") && silent.contains("T (stopped)"), "{silent}");
     assert!(pages["doctor.json"].contains("kill -CONT") && pages["mounts.txt"].contains("clmsfs"));
 
+    // the other verbs know the mount by its name, too, without asking it
+    let status = status.finish();
+    assert!(
+        status.status.code() == Some(1) && status.stderr.contains("does not answer"),
+        "{}",
+        status.stderr
+    );
+
     carry_out(&stage, &advice);
     let mended = Findings::of(examine(&stage, &mount, &simulator, &[]));
     assert_eq!(mended.outcome("mounts"), "ok", "{}", mended.says("mounts"));
@@ -328,7 +341,8 @@ fn a_dead_mount_is_told_and_its_command_detaches_it() {
     let found = Findings::of(examine(&stage, &mount, &simulator, &[]));
     assert_eq!(found.outcome("mounts"), "problem");
     assert!(found.says("mounts").contains("is dead"), "{}", found.says("mounts"));
-    let is_there = || fs::read_to_string("/proc/self/mounts").unwrap().contains(mount.point().to_str().unwrap());
+    let is_there =
+        || fs::read_to_string("/proc/self/mounts").unwrap().contains(mount.point().to_str().unwrap());
     assert!(is_there());
     carry_out(&stage, &found.command("mounts"));
     assert!(!is_there());
@@ -347,10 +361,17 @@ fn people_get_a_table_and_colours_only_on_a_terminal() {
     assert_eq!(piped.status.code(), Some(1), "{}", piped.stderr);
     let text = piped.text();
     assert!(!text.contains('\u{1b}'), "{text}");
-    assert!(text.contains("problem      key ") && text.contains(&format!("$ chmod 600 {}", open.display())), "{text}");
+    assert!(
+        text.contains("problem      key ") && text.contains(&format!("$ chmod 600 {}", open.display())),
+        "{text}"
+    );
     assert!(text.contains("\n1 problem, "), "{text}");
     // commands and paths are whole, so that they can be copied
-    let is_wide = |line: &&str| line.chars().count() > 80 && !line.contains("$ ") && line.split_whitespace().all(|word| word.len() < 50);
+    let is_wide = |line: &&str| {
+        line.chars().count() > 80
+            && !line.contains("$ ")
+            && line.split_whitespace().all(|word| word.len() < 50)
+    };
     assert_eq!(text.lines().find(is_wide), None, "{text}");
 
     let shown = |no_color: &str| {
@@ -413,7 +434,8 @@ fn a_report_holds_what_helps_and_no_secret() {
     for line in pem.lines() {
         writeln!(file, "a line alone: {line}").unwrap();
     }
-    writeln!(file, "Authorization: Bearer eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.e30.x\nthe last line").unwrap();
+    writeln!(file, "Authorization: Bearer eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.e30.x\nthe last line")
+        .unwrap();
 
     let path = stage.folder().join("report.tar.gz");
     let told = report(&stage, &mount, &simulator, &path, &["--timeout", "60s"]).success().text();
@@ -457,5 +479,9 @@ fn a_report_holds_what_helps_and_no_secret() {
     assert!(again.status.code() == Some(1) && again.stderr.contains("exists already"), "{}", again.stderr);
     let inside = mount.point().join("report.tar.gz");
     let refused = report(&stage, &mount, &simulator, &inside, &["--offline"]);
-    assert!(refused.status.code() == Some(1) && refused.stderr.contains("lies in the mount"), "{}", refused.stderr);
+    assert!(
+        refused.status.code() == Some(1) && refused.stderr.contains("lies in the mount"),
+        "{}",
+        refused.stderr
+    );
 }
