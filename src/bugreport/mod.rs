@@ -66,6 +66,11 @@ impl Page {
     }
 }
 
+/// A document for people and programs.
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_else(|error| error.to_string()) + "\n"
+}
+
 /// What a report is about.
 #[derive(Debug)]
 pub struct Order {
@@ -98,7 +103,7 @@ impl Report {
             running::pages(mount.as_deref(), limit),
             facts::pages(settings.ok()),
         );
-        let doctor = serde_json::to_string_pretty(&findings).unwrap_or_else(|error| error.to_string());
+        let doctor = json(&findings);
         let (config, redactor) = match &configured {
             Ok(resolved) => (resolved.to_toml(true), Redactor::of(Some(resolved))),
             Err(reason) => (format!("# cannot be used: {reason}\n"), Redactor::of(None)),

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Page, log};
+use super::{Page, json, log};
 use crate::control::client::{Control, ControlError};
 use crate::control::registry::{self, Registered};
 use crate::control::status::Status;
@@ -48,7 +48,7 @@ async fn of(folder: String, mount: Registered, limit: Duration) -> Vec<Page> {
         let control = Control::to(mount)?;
         let status = async {
             let status: Status = control.get("/status", &[]).await?;
-            Ok(serde_json::to_string_pretty(&status).unwrap_or_else(|error| error.to_string()))
+            Ok(json(&status))
         };
         let config = control.text("/config");
         let metrics = control.text("/metrics");

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::fuse::mountpoint;
 
@@ -17,8 +17,8 @@ pub const ASK_VERB: &str = "ask-mount";
 /// What a mount says.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// It answered after this time.
-    Answers(Duration),
+    /// It answered.
+    Answers,
     /// The kernel answered in its place.
     Refused(io::Error),
     /// Nothing, for this time.
@@ -38,7 +38,6 @@ pub fn ask_main(mountpoint: Option<OsString>) -> ExitCode {
 
 /// Asks, and waits for so long.
 pub(super) async fn ask(mountpoint: &Path, limit: Duration) -> Answer {
-    let start = Instant::now();
     let child = tokio::process::Command::new("/proc/self/exe")
         .arg(ASK_VERB)
         .arg(mountpoint)
@@ -56,7 +55,7 @@ pub(super) async fn ask(mountpoint: &Path, limit: Duration) -> Answer {
         Err(_) => Answer::Silent(limit),
         Ok(Err(error)) => Answer::NotAsked(error),
         Ok(Ok(status)) => match status.code() {
-            Some(0) => Answer::Answers(start.elapsed()),
+            Some(0) => Answer::Answers,
             Some(errno) => Answer::Refused(io::Error::from_raw_os_error(errno)),
             None => Answer::NotAsked(io::Error::other(status.to_string())),
         },
