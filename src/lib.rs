@@ -6,8 +6,8 @@
 //!
 //! # The map of the house
 //!
-//! Dependencies point one way, seven floors, no circle
-//! (`cli → fuse → {vfs, control} → fetch → {catalog, view, ingest} → {clms, store, config, simulator}`):
+//! Dependencies point one way, nine floors, no circle
+//! (`cli → bugreport → doctor → fuse → {vfs, control} → fetch → {catalog, view, ingest} → {clms, store, config, simulator}`):
 //!
 //! | room | what is in it |
 //! |---|---|
@@ -22,14 +22,18 @@
 //! | [`vfs`] | the file system without FUSE: tree, inodes, attributes, policy, waiting |
 //! | [`control`] | what a running mount tells about itself: status, metrics, socket |
 //! | [`fuse`] | thin adapter to the kernel: reply, errno, passthrough, kill watcher, session |
+//! | [`doctor`] | what stands in the way of a mount, and how it is mended |
+//! | [`bugreport`] | what is sent to those who mend it: gathered, redacted, packed |
 //! | [`cli`] | one file per verb; nothing but arguments, progress bars and text |
 //! | [`text`] | what of others' texts may be shown; below all floors |
 
+pub mod bugreport;
 pub mod catalog;
 pub mod cli;
 pub mod clms;
 pub mod config;
 pub mod control;
+pub mod doctor;
 pub mod fetch;
 pub mod fuse;
 #[cfg(any(test, fuzzing))]

@@ -18,6 +18,13 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|letter| if is_harmless(letter) { letter } else { '\u{fffd}' }).collect()
 }
 
+/// The same for a text of many lines, which stay.
+pub fn printable_lines(text: &str) -> String {
+    let shown =
+        |letter| if matches!(letter, '\n' | '\t') || is_harmless(letter) { letter } else { '\u{fffd}' };
+    text.chars().map(shown).collect()
+}
+
 /// The same in one line: line ends and tabs are blanks.
 pub fn one_line(text: &str) -> String {
     let blank = |letter| if matches!(letter, '\n' | '\r' | '\t') { ' ' } else { letter };
@@ -53,6 +60,7 @@ mod tests {
         assert_eq!(printable("a\u{1b}[31mb\n"), "a\u{fffd}[31mb\u{fffd}");
         assert_eq!(printable("\u{9b}2J\u{7f}\0"), "\u{fffd}2J\u{fffd}\u{fffd}");
         assert_eq!(printable("gpj.\u{202e}fit\u{2066}"), "gpj.\u{fffd}fit\u{fffd}");
+        assert_eq!(printable_lines("a\tb\r\n\u{1b}[31m"), "a\tb\u{fffd}\n\u{fffd}[31m");
         assert_eq!(one_line("one\ntwo\r\n\tthree\u{1b}"), "one two   three\u{fffd}");
         for kept in ["Ærø – Nordsø", "ملف", "می\u{200c}خواهم", "क्\u{200d}ष", "日本", "e\u{301}", "🗺"]
         {

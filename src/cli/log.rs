@@ -1,7 +1,6 @@
 //! The log: lines on standard error, whose words may come from strangers.
 
 use std::fmt;
-use std::io::IsTerminal;
 
 use tracing::field::{Field, Visit};
 use tracing_subscriber::EnvFilter;
@@ -13,8 +12,7 @@ use crate::text;
 
 /// Sends log lines to standard error, with colours only where a person sees them.
 pub(super) fn start(filter: &str) {
-    let colours =
-        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|text| text.is_empty());
+    let colours = super::output::has_colours(&std::io::stderr());
     let started = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("{filter},fuser=error")))
         .fmt_fields(Plain)

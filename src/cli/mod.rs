@@ -2,10 +2,12 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not ready yet.
 
+mod bugreport;
 mod cache;
 mod cancel;
 mod config;
 mod demo;
+mod doctor;
 mod fetch;
 mod jobs;
 mod log;
@@ -23,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::{PartialSettings, Resolved, Settings, default_config_file, flags, mount_options};
+use crate::config::{PartialSettings, Resolved, Settings, Span, default_config_file, flags, mount_options};
 use crate::control::client::Control;
 
 /// Everything a verb may fail with; its text follows "failed to <verb>: ".
@@ -48,6 +50,9 @@ First steps:
   clmsfs search corine 2018   finds products
   clmsfs fetch ID             orders, downloads and converts one; so does opening it";
 
+/// The hidden verb under which a mount is asked whether it answers.
+const ASK: &str = crate::doctor::ASK_VERB;
+
 /// The whole command line.
 pub fn command() -> Command {
     Command::new("clmsfs")
@@ -69,7 +74,10 @@ pub fn command() -> Command {
         .subcommand(cancel::command())
         .subcommand(cache::command())
         .subcommand(config::command())
+        .subcommand(doctor::command())
+        .subcommand(bugreport::command())
         .subcommands(CHILDREN.map(|(verb, _)| Command::new(verb).hide(true)))
+        .subcommand(Command::new(ASK).hide(true))
 }
 
 /// Runs the program with the arguments of the process.
@@ -79,6 +87,9 @@ pub fn main() -> ExitCode {
     if let Some((_, main)) = CHILDREN.iter().find(|(verb, _)| first.as_deref() == Some(verb)) {
         close_what_was_inherited();
         return main();
+    }
+    if first.as_deref() == Some(ASK) {
+        return crate::doctor::ask_main(std::env::args_os().nth(2));
     }
     if mount_helper::is_meant() {
         return mount_helper::main();
@@ -106,6 +117,8 @@ pub fn main() -> ExitCode {
             "cancel" => cancel::run(arguments).await,
             "cache" => cache::run(arguments).await,
             "config" => config::run(arguments),
+            "doctor" => doctor::run(arguments).await,
+            "bugreport" => bugreport::run(arguments).await,
             other => unreachable!("clap knows no verb '{other}'"),
         }
     });
@@ -122,6 +135,7 @@ fn complain(verb: &str, error: &Failure) -> ExitCode {
         "cache" => "manage the cache",
         "config" => "read the configuration",
         "demo" => "run the demo",
+        "bugreport" => "write the report",
         verb => verb,
     };
     output::complain(format_args!("failed to {doing}: {error}"));
@@ -201,6 +215,30 @@ fn settings(arguments: &ArgMatches) -> Result<Resolved, Failure> {
     let file = named.or_else(|| default_config_file(env));
     partial.overlay(&flags::from_matches(arguments)?);
     Ok(Settings::resolve(&partial, env, file.as_deref())?)
+}
+
+/// `--offline`.
+fn offline_flag() -> Arg {
+    Arg::new("offline").long("offline").action(ArgAction::SetTrue).help("Ask no service")
+}
+
+/// `--timeout DUR`.
+fn timeout_flag() -> Arg {
+    Arg::new("timeout")
+        .long("timeout")
+        .value_name("DUR")
+        .default_value("5s")
+        .help("How long to wait for the service, and for each mount")
+        .value_parser(|text: &str| text.parse::<Span>().map_err(|error| error.to_string()))
+}
+
+fn timeout(arguments: &ArgMatches) -> std::time::Duration {
+    arguments.get_one::<Span>("timeout").expect("it has a default").duration()
+}
+
+/// `--mount MOUNTPOINT` where all running mounts are meant when it is missing.
+fn only_mount_flag() -> Arg {
+    mount_flag().help("Of the running mounts, this one only [default: all of this user]")
 }
 
 /// A path as users wrote it, absolute.

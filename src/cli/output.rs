@@ -10,7 +10,7 @@ use crate::config::ByteSize;
 use crate::fetch::state::{ProductState, Progress};
 
 /// Width that every table keeps to.
-const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 
 /// Prints a line for whoever still reads; verbs that serve others go on when nobody does (`println!` panics then).
 pub(super) fn say(line: Arguments<'_>) {
@@ -24,6 +24,28 @@ pub(super) fn complain(line: Arguments<'_>) {
     let line = line.to_string();
     let lines: Vec<String> = line.split('\n').map(printable).collect();
     let _ = writeln!(std::io::stderr(), "clmsfs: {}", lines.join("\n"));
+}
+
+/// Whether a stream shows colours: where a person sees them and has not declined (<https://no-color.org>).
+pub(super) fn has_colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|text| text.is_empty())
+}
+
+/// The text in lines of at most so many letters, broken between words; a longer word is a line of its own.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is always one");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
 }
 
 /// Prints rows under headings; the column `flexible` is cut so that a line fits.
@@ -153,6 +175,14 @@ pub(super) fn show(bar: &ProgressBar, progress: &Progress) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        assert_eq!(wrapped("one two  three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("a /very/long/path b", 5), ["a", "/very/long/path", "b"]);
+        assert_eq!(wrapped("Ærø på ny", 6), ["Ærø på", "ny"]);
+        assert_eq!(wrapped("", 5), [""]);
+    }
 
     #[test]
     fn sizes_and_names_are_readable() {

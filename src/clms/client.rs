@@ -108,7 +108,7 @@ pub struct Client {
     pub(super) api: ApiAddress,
     pub(super) links: LinkRules,
     transport: Transport,
-    tokens: TokenSource,
+    pub(super) tokens: TokenSource,
     /// Knows no token and no cookie; see `download.rs`.
     pub(super) bare: reqwest::Client,
     pub(super) timeouts: Timeouts,

@@ -23,6 +23,7 @@ mod ids;
 mod json;
 mod key;
 mod order;
+mod probe;
 mod retry;
 mod secret;
 mod task;

@@ -66,10 +66,11 @@ impl Control {
         let names = |running: &[Registered]| running.iter().map(|mount| mount.mountpoint.clone()).collect();
         let mount = match mountpoint {
             Some(wanted) => {
-                // a path inside the mount means the mount
                 let full = std::path::absolute(wanted)?;
-                let full = full.canonicalize().unwrap_or(full);
-                match innermost(&running, &full) {
+                let named = running.iter().position(|mount| mount.mountpoint == full);
+                // a path inside the mount means the mount; only then is the mount itself asked, which may hang
+                let inside = || innermost(&running, &full.canonicalize().unwrap_or(full.clone()));
+                match named.or_else(inside) {
                     Some(position) => running.swap_remove(position),
                     None => {
                         return Err(ControlError::Unknown {
@@ -82,6 +83,14 @@ impl Control {
             None if running.len() > 1 => return Err(ControlError::Several { running: names(&running) }),
             None => running.pop().ok_or(ControlError::NoMount)?,
         };
+        Self::to(mount)
+    }
+
+    /// A connection to a mount that is known to run.
+    ///
+    /// # Errors
+    /// [`ControlError::Silent`] when there can be no connections at all.
+    pub fn to(mount: Registered) -> Result<Self, ControlError> {
         let http = reqwest::Client::builder()
             .unix_socket(mount.socket.clone())
             .connect_timeout(Duration::from_secs(5))
@@ -114,6 +123,17 @@ impl Control {
     ) -> Result<T, ControlError> {
         let request = self.http.get(format!("http://clmsfs{path}")).query(query);
         self.send(request, patience(path)).await
+    }
+
+    /// Asks `path` (`/metrics`, `/config`) for a text.
+    ///
+    /// # Errors
+    /// [`ControlError::Silent`], [`ControlError::Refused`].
+    pub async fn text(&self, path: &str) -> Result<String, ControlError> {
+        let request = self.http.get(format!("http://clmsfs{path}"));
+        let (status, body) = self.exchange(request, patience(path)).await?;
+        let text = String::from_utf8_lossy(&body).into_owned();
+        if status.is_success() { Ok(text) } else { Err(ControlError::Refused(text)) }
     }
 
     /// Asks `path` with a body.

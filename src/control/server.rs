@@ -108,6 +108,7 @@ pub async fn serve(mounted: Arc<Mounted>, socket: &Path) -> io::Result<()> {
     let router = Router::new()
         .route("/status", get(get_status))
         .route("/metrics", get(get_metrics))
+        .route("/config", get(get_config))
         .route("/jobs", get(get_jobs))
         .route("/datasets", get(get_datasets))
         .route("/products", get(get_products))
@@ -163,6 +164,11 @@ async fn get_metrics(State(mounted): Shared) -> Response {
         Some(status) => metrics::text(&status).into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
+}
+
+/// The settings that are in force, without private ones.
+async fn get_config(State(mounted): Shared) -> String {
+    mounted.settings.to_toml(true)
 }
 
 async fn get_jobs(State(mounted): Shared) -> Result<Response, Refused> {

@@ -102,8 +102,11 @@ fn is_dead(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOTCONN)
 }
 
-/// statfs(2), which a mount answers itself, each time.
-pub(super) fn count_blocks(path: &Path) -> io::Result<()> {
+/// statfs(2), which a mount answers itself, each time. One that hangs keeps whoever asks waiting.
+///
+/// # Errors
+/// What statfs(2) says: ENOTCONN where the process behind the mount is gone.
+pub fn count_blocks(path: &Path) -> io::Result<()> {
     let text = CString::new(path.as_os_str().as_bytes())?;
     let mut answer = std::mem::MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: `text` is NUL-terminated, `answer` has room for a statfs; it is not read.
@@ -128,6 +131,24 @@ pub fn without_asking(path: &Path) -> io::Result<PathBuf> {
 pub fn mounts() -> Vec<PathBuf> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     table.lines().filter_map(our_mount).collect()
+}
+
+/// Those of them that `user` has mounted.
+pub fn mounts_of(user: u32) -> Vec<PathBuf> {
+    lines_of(user).iter().filter_map(|line| our_mount(line)).collect()
+}
+
+/// The lines of the kernel's table (proc(5), mountinfo) about them.
+pub fn lines_of(user: u32) -> Vec<String> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let is_theirs = |line: &&str| mounted_by(line) == Some(user) && our_mount(line).is_some();
+    table.lines().filter(is_theirs).map(str::to_owned).collect()
+}
+
+/// Who has mounted what a line of mountinfo tells of, for FUSE.
+fn mounted_by(line: &str) -> Option<u32> {
+    let options = line.split_once(" - ")?.1.split(' ').nth(2)?;
+    options.split(',').find_map(|option| option.strip_prefix("user_id="))?.parse().ok()
 }
 
 /// The mount point of a line of mountinfo (proc(5)) if the mount is ours.
@@ -214,6 +235,13 @@ mod tests {
         assert_eq!(our_mount("36 35 0:42 / /mnt rw - ext4 /dev/vda rw"), None);
         assert_eq!(our_mount("nonsense"), None);
         assert_eq!(our_mount("36 35 0:42 / /mnt rw - fuse.clmsfs"), None, "cut");
+    }
+
+    #[test]
+    fn who_has_mounted_stands_among_the_options_of_the_kind() {
+        let line = "36 35 0:42 / /mnt rw,user_id=7 - fuse.clmsfs clmsfs rw,user_id=1000,group_id=8";
+        assert_eq!(mounted_by(line), Some(1000));
+        assert_eq!(mounted_by("36 35 0:42 / /mnt rw,user_id=7 - ext4 /dev/vda rw"), None);
     }
 
     #[test]

@@ -320,7 +320,7 @@ pub(super) fn read_line<T: DeserializeOwned>() -> io::Result<T> {
 }
 
 /// The drivers that GDAL is left with: whatever a file claims to be, nothing else can open it.
-const DRIVERS: [&str; 5] = ["GTiff", "netCDF", "GPKG", "OpenFileGDB", "ESRI Shapefile"];
+pub const DRIVERS: [&str; 5] = ["GTiff", "netCDF", "GPKG", "OpenFileGDB", "ESRI Shapefile"];
 
 /// Registers all drivers (some builds of GDAL have netCDF as a plugin, which nothing else finds) and takes all away
 /// that are not wanted.

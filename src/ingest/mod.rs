@@ -89,10 +89,11 @@ mod wal;
 
 pub(crate) use ahead::FOLDER as AHEAD_FOLDER;
 pub use ahead::Packed;
-pub use child::{CHILD_VERB, ChildProgram, child_main, run, run_with};
+pub use child::{CHILD_VERB, ChildProgram, DRIVERS, child_main, run, run_with};
 pub use error::IngestError;
 pub use follow::{Arrived, FOLLOW_VERB, follow, follow_main, follow_with};
 pub use job::{AheadJob, CodecChoice, IngestJob, IngestProgress, Ingested, Limits, Stage};
+pub use system_calls::HAS_FILTER;
 
 use ahead::Ahead;
 

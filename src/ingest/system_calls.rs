@@ -21,6 +21,9 @@ const ARCHITECTURE: Option<u32> = if cfg!(target_arch = "x86_64") {
     None
 };
 
+/// Whether the filter is known for this architecture; the kernel may still be without filters.
+pub const HAS_FILTER: bool = ARCHITECTURE.is_some();
+
 /// Numbers from here on are the x32 variants of the same calls (x86_64 only).
 const X32: u32 = 0x4000_0000;
 

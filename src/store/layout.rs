@@ -333,22 +333,37 @@ fn take_lock(mut lock: &File, root: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Whether the directory at `root` could be opened as a cache; nothing in it is changed.
+///
+/// # Errors
+/// As [`CacheDir::open`], but for the lock.
+pub fn inspect(root: &Path) -> Result<(), StoreError> {
+    refuse_foreign(root)?;
+    is_versioned(root).map(drop)
+}
+
 fn check_version(root: &Path) -> Result<(), StoreError> {
+    if is_versioned(root)? {
+        return Ok(());
+    }
     let path = root.join("VERSION");
-    let fail = |source| StoreError::Io { path: path.clone(), source };
+    write_version(root, &path).map_err(|source| StoreError::Io { path, source })
+}
+
+/// Whether `VERSION` says that it is ours; false where it is still to be written.
+fn is_versioned(root: &Path) -> Result<bool, StoreError> {
+    let path = root.join("VERSION");
     match fs::read_to_string(&path) {
-        Ok(text) if text == VERSION => Ok(()),
+        Ok(text) if text == VERSION => Ok(true),
         // earlier builds left an empty one behind when the disk was full at their first start
-        Ok(text) if text.is_empty() && !root.join("ledger.sqlite").exists() => {
-            write_version(root, &path).map_err(fail)
-        }
+        Ok(text) if text.is_empty() && !root.join("ledger.sqlite").exists() => Ok(false),
         Ok(text) => {
             // nobody knows what it is: it may be long, or move a terminal's cursor
             let found: String = text.trim().escape_debug().take(60).collect();
-            Err(StoreError::Version { path: path.clone(), found })
+            Err(StoreError::Version { path, found })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => write_version(root, &path).map_err(fail),
-        Err(error) => Err(fail(error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(StoreError::Io { path, source }),
     }
 }
 

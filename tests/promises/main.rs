@@ -15,6 +15,7 @@ mod crash_resume;
 mod damaged_entries;
 mod disk_fails;
 mod disk_full;
+mod doctor;
 mod documents;
 mod eagain;
 mod errors;
