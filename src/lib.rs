@@ -24,6 +24,7 @@
 //! | [`fuse`] | thin adapter to the kernel: reply, errno, passthrough, kill watcher, session |
 //! | [`cli`] | one file per verb; nothing but arguments, progress bars and text |
 //! | [`text`] | what of others' texts may be shown; below all floors |
+//! | [`tally`] | counts of what happens, cheap enough for every read; below all floors |
 
 pub mod catalog;
 pub mod cli;
@@ -39,6 +40,7 @@ pub mod ingest;
 pub mod simulator;
 pub mod store;
 mod sync;
+pub mod tally;
 pub mod text;
 pub mod vfs;
 pub mod view;

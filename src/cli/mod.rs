@@ -10,9 +10,12 @@ mod fetch;
 mod jobs;
 mod log;
 mod ls;
+mod metrics;
 mod mount;
 mod mount_helper;
 mod output;
+mod picture;
+mod screen;
 mod search;
 mod simulate;
 mod status;
@@ -54,6 +57,7 @@ pub fn command() -> Command {
         .subcommand(fetch::command())
         .subcommand(status::command())
         .subcommand(jobs::command())
+        .subcommand(metrics::command())
         .subcommand(cancel::command())
         .subcommand(cache::command())
         .subcommand(config::command())
@@ -90,6 +94,7 @@ pub fn main() -> ExitCode {
             "fetch" => fetch::run(arguments).await,
             "status" => status::run(arguments).await,
             "jobs" => jobs::run(arguments).await,
+            "metrics" => metrics::run(arguments).await,
             "cancel" => cancel::run(arguments).await,
             "cache" => cache::run(arguments).await,
             "config" => config::run(arguments),
@@ -105,6 +110,7 @@ fn complain(verb: &str, error: &Failure) -> ExitCode {
     let doing = match verb {
         "ls" => "list",
         "jobs" => "list jobs",
+        "metrics" => "show the metrics",
         "status" => "show the status",
         "cache" => "manage the cache",
         "config" => "read the configuration",
