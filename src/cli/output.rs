@@ -54,7 +54,8 @@ pub(super) fn table_lines(
     let width = |column: usize| rows.iter().map(|row| measure_text_width(&row[column])).max().unwrap_or(0);
     let mut widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
     if let Some(limit) = limit {
-        let others: usize = widths.iter().enumerate().filter(|(i, _)| *i != flexible).map(|(_, w)| w + 2).sum();
+        let others: usize =
+            widths.iter().enumerate().filter(|(i, _)| *i != flexible).map(|(_, w)| w + 2).sum();
         widths[flexible] = widths[flexible].min(limit.saturating_sub(others).max(12));
     }
     let line = |row: &Vec<String>| {

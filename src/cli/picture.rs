@@ -98,7 +98,10 @@ fn summary(status: &Status, now: u64, width: Option<usize>) -> Vec<String> {
             totals.failed,
             size(totals.downloaded)
         ),
-        format!("readers  {}", if waiting == 0 { "none waits".to_owned() } else { format!("{waiting} waiting") }),
+        format!(
+            "readers  {}",
+            if waiting == 0 { "none waits".to_owned() } else { format!("{waiting} waiting") }
+        ),
     ];
     lines.into_iter().map(|line| fitted(line, width)).collect()
 }
@@ -106,7 +109,9 @@ fn summary(status: &Status, now: u64, width: Option<usize>) -> Vec<String> {
 /// The heading of the table of jobs, and for each job its row and the lines below it.
 fn blocks(jobs: &[JobStatus], now: u64, width: Option<usize>, reason: usize) -> (String, Vec<Vec<String>>) {
     let mut jobs: Vec<&JobStatus> = jobs.iter().collect();
-    jobs.sort_by_key(|job| (job.progress.state == ProductState::Failed, std::cmp::Reverse(job.waiting), job.began));
+    jobs.sort_by_key(|job| {
+        (job.progress.state == ProductState::Failed, std::cmp::Reverse(job.waiting), job.began)
+    });
     let row = |job: &&JobStatus| {
         let progress = &job.progress;
         vec![
@@ -224,7 +229,8 @@ mod tests {
     const NOW: u64 = 10_000_000;
 
     fn job(path: &str, state: ProductState, change: impl FnOnce(&mut JobStatus)) -> JobStatus {
-        let progress = Progress { since: NOW - 90_000, task: Some("1001".to_owned()), ..Progress::bare(state) };
+        let progress =
+            Progress { since: NOW - 90_000, task: Some("1001".to_owned()), ..Progress::bare(state) };
         let mut job = JobStatus {
             path: path.to_owned(),
             key: "key".to_owned(),
@@ -280,7 +286,8 @@ mod tests {
                 job.progress.eta = Some(29);
             }),
             job("data/queued", ProductState::Queued, |job| {
-                job.progress.error = Some("waiting for the service: land.copernicus.eu cannot be reached".to_owned());
+                job.progress.error =
+                    Some("waiting for the service: land.copernicus.eu cannot be reached".to_owned());
             }),
         ];
         jobs.extend((0..20).map(|n| job(&format!("data/p{n}"), ProductState::Converting, |_| {})));
@@ -322,7 +329,9 @@ mod tests {
         assert!(lines.len() >= 22, "room is left empty: {lines:#?}");
         let heading = lines.iter().position(|line| line.starts_with("PRODUCT")).unwrap();
         assert!(lines[heading + 1].contains("downloading"), "{lines:#?}");
-        assert!(lines[heading + 1].starts_with("high_resolution") && lines[heading + 1].contains("long_name"));
+        assert!(
+            lines[heading + 1].starts_with("high_resolution") && lines[heading + 1].contains("long_name")
+        );
         let shown = lines[heading + 1..].iter().filter(|line| line.contains("converting ")).count() + 2;
         assert_eq!(*lines.last().unwrap(), format!("… and {} more: clmsfs jobs", 23 - shown));
         // Without limits nothing is left out.

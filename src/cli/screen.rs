@@ -130,8 +130,11 @@ impl End {
     /// # Errors
     /// Signals cannot be caught.
     pub(super) fn new() -> io::Result<Self> {
-        let signals =
-            [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
+        let signals = [
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ];
         Ok(Self { signals })
     }
 

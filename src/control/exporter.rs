@@ -46,7 +46,9 @@ fn advice(error: &io::Error) -> &'static str {
         io::ErrorKind::AddrNotAvailable => {
             "; this machine has no such address: name one of its own with --metrics-listen, such as 127.0.0.1"
         }
-        io::ErrorKind::PermissionDenied => "; ports below 1024 are for root: name a higher one with --metrics-listen",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 are for root: name a higher one with --metrics-listen"
+        }
         _ => "",
     }
 }
@@ -69,14 +71,17 @@ impl Port {
         if let Ok(address) = self.0.local_addr() {
             tracing::info!("metrics are served at http://{address}/metrics");
             if !address.ip().is_loopback() {
-                tracing::warn!("whoever reaches that address may read the metrics; docs/METRICS.md says what they tell");
+                tracing::warn!(
+                    "whoever reaches that address may read the metrics; docs/METRICS.md says what they tell"
+                );
             }
         }
         let stop = mounted.stop.clone();
         let router = Router::new().route("/metrics", get(answer)).with_state(mounted);
         let visitors = Visitors { listener: self.0, places: Arc::new(Semaphore::new(CONNECTIONS)) };
         tokio::spawn(async move {
-            let serving = axum::serve(visitors, router).with_graceful_shutdown(async move { stop.cancelled().await });
+            let serving =
+                axum::serve(visitors, router).with_graceful_shutdown(async move { stop.cancelled().await });
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the metrics' port is gone");
             }
@@ -138,7 +143,11 @@ impl Visit {
 }
 
 impl AsyncRead for Visit {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if let Poll::Ready(over) = self.poll_end(context) {
             return Poll::Ready(Err(over));
         }
@@ -147,7 +156,11 @@ impl AsyncRead for Visit {
 }
 
 impl AsyncWrite for Visit {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(over) = self.poll_end(context) {
             return Poll::Ready(Err(over));
         }

@@ -61,7 +61,9 @@ mod tests {
     fn what_is_left_takes_as_long_as_it_takes_at_this_speed() {
         assert_eq!(seconds_left(100, Some(1000), Some(300)), Some(3));
         assert_eq!(seconds_left(1000, Some(1000), Some(300)), Some(0));
-        for (done, total, speed) in [(1, None, Some(1)), (1, Some(2), None), (1, Some(2), Some(0)), (3, Some(2), Some(1))] {
+        for (done, total, speed) in
+            [(1, None, Some(1)), (1, Some(2), None), (1, Some(2), Some(0)), (3, Some(2), Some(1))]
+        {
             assert_eq!(seconds_left(done, total, speed), None);
         }
     }

@@ -39,7 +39,9 @@ fn a_fetch_is_told_stage_by_stage_with_both_ids() {
     wait::until_true("a reader that has closed", || {
         mount.run(&["cache", "evict", "data/wanted"]).status.success()
     });
-    wait::until_true("a line about the end", || lines_of(&mount, &data_id).last().is_some_and(|line| line.contains("evicted")));
+    wait::until_true("a line about the end", || {
+        lines_of(&mount, &data_id).last().is_some_and(|line| line.contains("evicted"))
+    });
     let lines = lines_of(&mount, &data_id);
     let stages: Vec<&str> = lines.iter().map(|line| stage_of(line)).collect();
     let all = ["ordered", "queued", "running", "downloading", "extracting", "converting", "ready", "evicted"];
@@ -48,7 +50,11 @@ fn a_fetch_is_told_stage_by_stage_with_both_ids() {
     assert!(!task.is_empty(), "{lines:#?}");
     for (line, name) in lines.iter().zip(all) {
         assert!(line.contains(" INFO ") && line.contains("path=\"data/wanted\""), "{line}");
-        assert_eq!(field(line, "task_id"), Some(task).filter(|_| !["ordered", "evicted"].contains(&name)), "{line}");
+        assert_eq!(
+            field(line, "task_id"),
+            Some(task).filter(|_| !["ordered", "evicted"].contains(&name)),
+            "{line}"
+        );
         assert_eq!(field(line, "took_ms").is_some(), !["ordered", "evicted"].contains(&name), "{line}");
     }
     let number = |line: &str, name: &str| field(line, name).and_then(|text| text.parse::<u64>().ok());
@@ -65,7 +71,10 @@ fn a_fetch_is_told_stage_by_stage_with_both_ids() {
     let lines = lines_of(&mount, &data_id);
     let last = lines.last().unwrap();
     assert!(last.contains(" WARN fetch failed: the service ended task "), "{last}");
-    assert_eq!((field(last, "kind"), field(last, "task_id")), (Some("\"service\""), field(&lines[1], "task_id")));
+    assert_eq!(
+        (field(last, "kind"), field(last, "task_id")),
+        (Some("\"service\""), field(&lines[1], "task_id"))
+    );
 }
 
 #[test]

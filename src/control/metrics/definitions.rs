@@ -43,9 +43,14 @@ pub(super) const METRICS: &[Metric] = &[
     metric!("build_info", Gauge, Number, Stable, "Always 1; the label tells the release.", [VERSION], |r| {
         Samples::Labelled(vec![(vec![r.status.version.clone().into()], Value::Whole(1))])
     }),
-    metric!("start_time_seconds", Gauge, Seconds, Stable, "When the mount began, in seconds since 1970.", |r| {
-        Samples::one(r.status.since as f64 / 1000.0)
-    }),
+    metric!(
+        "start_time_seconds",
+        Gauge,
+        Seconds,
+        Stable,
+        "When the mount began, in seconds since 1970.",
+        |r| { Samples::one(r.status.since as f64 / 1000.0) }
+    ),
     // the catalogue
     metric!("catalog_datasets", Gauge, Number, Stable, "Datasets in the catalogue.", |r| {
         Samples::one(r.status.datasets)
@@ -153,9 +158,14 @@ pub(super) const METRICS: &[Metric] = &[
         "How long fetches took that brought a product, the service's queue included.",
         |r| Samples::Classes(r.engine().durations.read())
     ),
-    metric!("downloaded_bytes_total", Counter, Bytes, Stable, "Bytes of packages that were downloaded.", |r| {
-        Samples::one(r.engine().downloaded.get())
-    }),
+    metric!(
+        "downloaded_bytes_total",
+        Counter,
+        Bytes,
+        Stable,
+        "Bytes of packages that were downloaded.",
+        |r| { Samples::one(r.engine().downloaded.get()) }
+    ),
     metric!(
         "conversion_duration_seconds",
         Histogram,
@@ -210,9 +220,14 @@ pub(super) const METRICS: &[Metric] = &[
     metric!("read_bytes_total", Counter, Bytes, Stable, "Bytes that these reads gave.", |r| {
         Samples::one(r.files().read_bytes.get())
     }),
-    metric!("read_errors_total", Counter, Number, Stable, "Reads that failed: the cache's disk failed.", |r| {
-        Samples::one(r.files().read_errors.get())
-    }),
+    metric!(
+        "read_errors_total",
+        Counter,
+        Number,
+        Stable,
+        "Reads that failed: the cache's disk failed.",
+        |r| { Samples::one(r.files().read_errors.get()) }
+    ),
     // the cache
     metric!("cache_limit_bytes", Gauge, Bytes, Stable, "Budget of the cache.", |r| {
         Samples::one(r.status.cache.limit)
@@ -256,9 +271,14 @@ pub(super) const METRICS: &[Metric] = &[
     metric!("process_resident_memory_bytes", Gauge, Bytes, Stable, "Memory of the mount's process.", |r| {
         Samples::known(r.process.resident)
     }),
-    metric!("process_cpu_seconds_total", Counter, Seconds, Stable, "Processor time of the mount's process.", |r| {
-        Samples::known(r.process.cpu)
-    }),
+    metric!(
+        "process_cpu_seconds_total",
+        Counter,
+        Seconds,
+        Stable,
+        "Processor time of the mount's process.",
+        |r| { Samples::known(r.process.cpu) }
+    ),
     metric!("process_open_fds", Gauge, Number, Stable, "Open descriptors of the mount's process.", |r| {
         Samples::known(r.process.descriptors)
     }),
@@ -295,12 +315,16 @@ mod tests {
 
     #[test]
     fn labels_have_few_and_plain_values() {
-        for (metric, label) in METRICS.iter().flat_map(|m| m.labels.iter().map(move |label| (m.name, label))) {
+        for (metric, label) in METRICS.iter().flat_map(|m| m.labels.iter().map(move |label| (m.name, label)))
+        {
             assert!(label.name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{metric}");
             let Values::Words(words) = label.values else { continue };
             let words = words();
             assert!((2..=20).contains(&words.len()), "{metric}: {words:?}");
-            assert!(words.iter().all(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '_')), "{words:?}");
+            assert!(
+                words.iter().all(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '_')),
+                "{words:?}"
+            );
             let unique: std::collections::HashSet<_> = words.iter().collect();
             assert_eq!(unique.len(), words.len(), "{metric}: {words:?}");
         }

@@ -30,7 +30,13 @@ pub(super) fn write(metric: &Metric, samples: &Samples, text: &mut String) {
         }
         Samples::Classes(classes) => {
             for (bound, count) in &classes.up_to {
-                line(text, name, "_bucket", &[("le", number(Value::Real(*bound)).into())], Value::Whole(*count));
+                line(
+                    text,
+                    name,
+                    "_bucket",
+                    &[("le", number(Value::Real(*bound)).into())],
+                    Value::Whole(*count),
+                );
             }
             let all = classes.up_to.last().map_or(0, |(_, count)| *count);
             line(text, name, "_sum", &[], Value::Real(classes.sum));
@@ -40,8 +46,10 @@ pub(super) fn write(metric: &Metric, samples: &Samples, text: &mut String) {
 }
 
 fn line(text: &mut String, name: &str, suffix: &str, labels: &[(&str, Cow<'_, str>)], value: Value) {
-    let labels: Vec<_> =
-        labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(&printable(value), true))).collect();
+    let labels: Vec<_> = labels
+        .iter()
+        .map(|(name, value)| format!("{name}=\"{}\"", escaped(&printable(value), true)))
+        .collect();
     let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
     let _ = writeln!(text, "{name}{suffix}{labels} {}", number(value));
 }

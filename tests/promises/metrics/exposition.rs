@@ -56,7 +56,10 @@ impl Page {
             let (sample, full) = sample(line, name);
             let family = families.get_mut(name).unwrap();
             assert!(
-                !family.samples.iter().any(|other| (&other.suffix, &other.labels) == (&sample.suffix, &sample.labels)),
+                !family
+                    .samples
+                    .iter()
+                    .any(|other| (&other.suffix, &other.labels) == (&sample.suffix, &sample.labels)),
                 "the same sample twice: {line}"
             );
             assert!(full.len() >= name.len(), "{line}");
@@ -82,7 +85,8 @@ impl Page {
     #[track_caller]
     pub(crate) fn sum(&self, name: &str, label: &str, value: &str) -> f64 {
         let family = self.families.get(name).unwrap_or_else(|| panic!("no metric {name}"));
-        let wanted = family.samples.iter().filter(|sample| sample.labels.get(label).is_some_and(|is| is == value));
+        let wanted =
+            family.samples.iter().filter(|sample| sample.labels.get(label).is_some_and(|is| is == value));
         wanted.map(|sample| sample.value).sum()
     }
 
@@ -97,9 +101,10 @@ impl Page {
     pub(crate) fn rising(&self) -> BTreeMap<(String, Labels), f64> {
         let rising = self.families.iter().filter(|(_, family)| family.kind != "gauge");
         let samples = rising.flat_map(|(name, family)| {
-            family.samples.iter().map(move |sample| {
-                ((name.clone() + &sample.suffix, sample.labels.clone()), sample.value)
-            })
+            family
+                .samples
+                .iter()
+                .map(move |sample| ((name.clone() + &sample.suffix, sample.labels.clone()), sample.value))
         });
         samples.collect()
     }

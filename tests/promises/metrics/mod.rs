@@ -34,7 +34,8 @@ fn documented() -> BTreeMap<String, BTreeMap<String, Option<BTreeSet<String>>>> 
     let text = std::fs::read_to_string(path).unwrap();
     let (_, metrics) = text.split_once("## The metrics").unwrap();
     let (metrics, labels) = metrics.split_once("## Labels").unwrap();
-    let words = |cell: &str| -> Vec<String> { cell.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+    let words =
+        |cell: &str| -> Vec<String> { cell.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
     let mut all = BTreeMap::new();
     for row in metrics.lines().filter(|line| line.starts_with("| `")) {
         let names = words(row.split('|').nth(1).unwrap());
@@ -58,7 +59,9 @@ fn every_door_shows_every_documented_metric() {
     let mount = stage.mount(&simulator).flag("--metrics-listen", "127.0.0.1:0").start();
     mount.cat("wanted").success();
     // asked from the beginning on, in the background
-    wait::until_true("a word of the disk", || scrape(mount.point()).families.contains_key("clmsfs_cache_disk_free_bytes"));
+    wait::until_true("a word of the disk", || {
+        scrape(mount.point()).families.contains_key("clmsfs_cache_disk_free_bytes")
+    });
 
     let port = port(&mount);
     let (status, body) = control::request(&port, "GET", "/metrics", "");
@@ -118,7 +121,8 @@ fn counters_tell_what_happened_and_never_fall() {
             }
             pages
         });
-        let readers = [mount.tif("one"), mount.tif("one"), mount.tif("two")].map(|tif| Reader::start("cat", &[tif]));
+        let readers =
+            [mount.tif("one"), mount.tif("one"), mount.tif("two")].map(|tif| Reader::start("cat", &[tif]));
         for reader in readers {
             reader.finish().success();
         }
@@ -143,9 +147,13 @@ fn counters_tell_what_happened_and_never_fall() {
 
     let page = scrape(mount.point());
     let asked = simulator.requests();
-    for (ours, theirs) in
-        [("catalogue", "search"), ("order", "post"), ("cancel", "delete"), ("download", "download"), ("token", "token")]
-    {
+    for (ours, theirs) in [
+        ("catalogue", "search"),
+        ("order", "post"),
+        ("cancel", "delete"),
+        ("download", "download"),
+        ("token", "token"),
+    ] {
         let counted = page.sum("clmsfs_service_requests_total", "endpoint", ours);
         assert_eq!(counted, asked.count(theirs) as f64, "{ours}");
     }
@@ -158,7 +166,10 @@ fn counters_tell_what_happened_and_never_fall() {
     assert_eq!(value("fetches_failed_total", &[]), 1.0);
     assert_eq!(value("fetch_failures_total", &[("kind", "service")]), 1.0);
     assert_eq!(value("jobs", &[("state", "failed")]), 1.0);
-    assert_eq!(value("jobs_active", &[]) + value("readers_waiting", &[]) + value("converter_processes", &[]), 0.0);
+    assert_eq!(
+        value("jobs_active", &[]) + value("readers_waiting", &[]) + value("converter_processes", &[]),
+        0.0
+    );
     let counts = |name: &str| page.count(&format!("clmsfs_{name}"));
     assert_eq!(counts("fetch_duration_seconds"), 2.0);
     assert_eq!(counts("conversion_duration_seconds"), 2.0);

@@ -44,8 +44,12 @@ fn fits(terminal: &Terminal, columns: u16, rows: u16) {
 fn a_live_view_fits_its_terminal_and_gives_it_back() {
     let Some(stage) = Stage::shared() else { return };
     for number in 0..12 {
-        Package::new(&format!("a_product_with_quite_a_long_name_that_has_the_number_{number}"), Pixels::Classes, 64)
-            .write(&stage.data());
+        Package::new(
+            &format!("a_product_with_quite_a_long_name_that_has_the_number_{number}"),
+            Pixels::Classes,
+            64,
+        )
+        .write(&stage.data());
     }
     let simulator = stage.simulator(HELD);
     let mount = stage.mount(&simulator).start();
@@ -86,7 +90,9 @@ fn a_live_view_fits_its_terminal_and_gives_it_back() {
     wait::until_true("a picture", || terminal.count(FRAME) >= 1);
     // as job control does it: a session without a shell ignores the key
     process::send(terminal.id(), libc::SIGTSTP);
-    wait::until_true("the shell's screen", || terminal.look(|screen| !screen.alternate_screen()) && terminal.echoes());
+    wait::until_true("the shell's screen", || {
+        terminal.look(|screen| !screen.alternate_screen()) && terminal.echoes()
+    });
     let before = terminal.count(FRAME);
     wait::until_true("a program that goes on", || {
         process::send(terminal.id(), libc::SIGCONT);
@@ -118,7 +124,8 @@ fn a_pipe_gets_blocks_of_text_or_lines_of_json() {
     let Some(stage) = Stage::shared() else { return };
     let simulator = stage.simulator(HELD);
     let mount = stage.mount(&simulator).start();
-    let json = Service::start("status", mount.verb(&["status", "--watch", "--json"]), &stage.folder().join("log"));
+    let json =
+        Service::start("status", mount.verb(&["status", "--watch", "--json"]), &stage.folder().join("log"));
     for _ in 0..2 {
         let status: Value = serde_json::from_str(&json.line()).unwrap();
         assert_eq!(status["mountpoint"], mount.point().to_str().unwrap());
@@ -126,7 +133,8 @@ fn a_pipe_gets_blocks_of_text_or_lines_of_json() {
     }
     let text = Service::start("status", mount.verb(&["status", "--watch"]), &stage.folder().join("log"));
     for _ in 0..2 {
-        let block: Vec<String> = std::iter::from_fn(|| Some(text.line()).filter(|line| !line.is_empty())).collect();
+        let block: Vec<String> =
+            std::iter::from_fn(|| Some(text.line()).filter(|line| !line.is_empty())).collect();
         assert!(block[0].starts_with("mount    ") && block.last().unwrap() == "jobs     none", "{block:?}");
         assert!(!block.concat().contains('\x1b'), "{block:?}");
     }
@@ -138,8 +146,9 @@ fn jobs_say_what_they_wait_for_and_why_they_failed() {
     for name in ["slow", "broken"] {
         Package::new(name, Pixels::Classes, 64).write(&stage.data());
     }
-    let simulator =
-        stage.simulator("queued = '20ms'\nrunning = '1h'\n[[fault]]\nfile = 'broken'\nstatus = 400\nendpoint = 'post'");
+    let simulator = stage.simulator(
+        "queued = '20ms'\nrunning = '1h'\n[[fault]]\nfile = 'broken'\nstatus = 400\nendpoint = 'post'",
+    );
     let mount = stage.mount(&simulator).start();
     assert!(!mount.cat("broken").status.success());
     let reader = Reader::start("cat", &[mount.tif("slow")]);
@@ -155,7 +164,10 @@ fn jobs_say_what_they_wait_for_and_why_they_failed() {
     assert_eq!(words(lines[1])[..3], ["data/slow", "running", "1"], "{text}");
     assert!(lines[2].contains("in preparation at the service, task "), "{text}");
     assert_eq!(words(lines[3])[..2], ["data/broken", "failed"], "{text}");
-    assert!(lines[4].starts_with("  the service refused") && text.contains("next open tries again"), "{text}");
+    assert!(
+        lines[4].starts_with("  the service refused") && text.contains("next open tries again"),
+        "{text}"
+    );
     assert!(terminal.text().lines().all(|line| line.chars().count() < 80), "{}", terminal.text());
     let jobs = mount.json(&["jobs"]);
     let slow = jobs.as_array().unwrap().iter().find(|job| job["path"] == "data/slow").unwrap();
