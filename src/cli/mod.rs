@@ -103,7 +103,21 @@ pub fn main() -> ExitCode {
     });
     // a read of the mount by a library may still block a thread: do not wait for it
     runtime.shutdown_background();
-    ending.unwrap_or_else(|error| complain(verb, &error))
+    let ended_well = ending.is_ok();
+    let code = ending.unwrap_or_else(|error| complain(verb, &error));
+    if matches!(verb, "mount" | "demo") {
+        leave_at_once(ended_well);
+    }
+    code
+}
+
+/// Ends the process without the exit handlers of C++ libraries: a thread that still describes a product with PROJ would
+/// find PROJ's constants gone, and the mount would end with a crash after all was done.
+fn leave_at_once(well: bool) -> ! {
+    use std::io::Write;
+    let _ = std::io::stdout().flush();
+    // SAFETY: takes a number and does not return; everything of ours that has to be put in order has been dropped.
+    unsafe { libc::_exit(i32::from(!well)) }
 }
 
 fn complain(verb: &str, error: &Failure) -> ExitCode {

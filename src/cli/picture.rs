@@ -139,7 +139,10 @@ fn below(job: &JobStatus, now: u64, width: Option<usize>, reason: usize) -> Vec<
     let progress = &job.progress;
     let indented = |line: String| fitted(format!("  {line}"), width);
     let mut lines = Vec::new();
-    if progress.state != ProductState::Failed {
+    // who waits for its turn does nothing yet, and says so below
+    let begins = progress.fraction.is_none() && progress.bytes.is_none() && is_done_here(progress.state);
+    let waits = progress.error.is_some() && (begins || progress.state == ProductState::Failed);
+    if !waits {
         lines.push(indented(doing(progress, now)));
     }
     if let Some(error) = &progress.error {
@@ -161,6 +164,11 @@ fn below(job: &JobStatus, now: u64, width: Option<usize>, reason: usize) -> Vec<
         }));
     }
     lines
+}
+
+/// True for the states in which this machine has the work.
+fn is_done_here(state: ProductState) -> bool {
+    matches!(state, ProductState::Downloading | ProductState::Extracting | ProductState::Converting)
 }
 
 /// What a fetch that is under way does now.
