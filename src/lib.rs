@@ -26,6 +26,7 @@
 //! | [`bugreport`] | what is sent to those who mend it: gathered, redacted, packed |
 //! | [`cli`] | one file per verb; nothing but arguments, progress bars and text |
 //! | [`text`] | what of others' texts may be shown; below all floors |
+//! | [`tally`] | counts of what happens, cheap enough for every read; below all floors |
 
 pub mod bugreport;
 pub mod catalog;
@@ -43,6 +44,7 @@ pub mod ingest;
 pub mod simulator;
 pub mod store;
 mod sync;
+pub mod tally;
 pub mod text;
 pub mod vfs;
 pub mod view;

@@ -15,6 +15,8 @@ use crate::fetch::state::ProductState;
 
 /// How often progress is asked for; over a local socket, from memory.
 const LOOK: Duration = Duration::from_millis(150);
+/// Exit code after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
 
 pub(super) fn command() -> Command {
     Command::new("fetch")
@@ -33,6 +35,13 @@ pub(super) fn command() -> Command {
                 .help("Only start; exit code 3 when something is not ready yet"),
         )
         .arg(
+            Arg::new("attach")
+                .long("attach")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["no-wait", "refresh"])
+                .help("Only watch fetches that somebody else has started; exit code 3 when there is none"),
+        )
+        .arg(
             Arg::new("refresh")
                 .long("refresh")
                 .action(ArgAction::SetTrue)
@@ -48,6 +57,9 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
         .into_iter()
         .map(|id| absolute_if_path(&id, &control))
         .collect::<Result<Vec<_>, _>>()?;
+    if arguments.get_flag("attach") {
+        return attach(&control, &ids, wants_json(arguments)).await;
+    }
     let refresh = arguments.get_flag("refresh");
     let way = if refresh { "/refresh" } else { "/fetch" };
     let outcomes: Vec<Outcome> = control.post(way, &Ids { ids, tasks: Vec::new() }).await?;
@@ -60,10 +72,11 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
     let paths: Vec<String> =
         outcomes.into_iter().filter(|outcome| outcome.ok).map(|outcome| outcome.message).collect();
     let lines = if arguments.get_flag("no-wait") {
-        control.post("/progress", &Ids { ids: paths, tasks: Vec::new() }).await?
+        Some(control.post("/progress", &Ids { ids: paths, tasks: Vec::new() }).await?)
     } else {
         follow(&control, paths).await?
     };
+    let Some(lines) = lines else { return Ok(ExitCode::from(INTERRUPTED)) };
     // one that is here is ready even when no newer one came
     let has_failed = |line: &&ProductLine| match line.progress.state {
         ProductState::Failed => true,
@@ -90,14 +103,73 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
     })
 }
 
+/// Watches fetches that are under way, and starts none.
+async fn attach(control: &Control, ids: &[String], json: bool) -> Ending {
+    let mut paths = Vec::new();
+    let mut failed = false;
+    for id in ids {
+        let found: Vec<ProductLine> =
+            control.post("/progress", &Ids { ids: vec![id.clone()], tasks: Vec::new() }).await?;
+        match found.into_iter().next() {
+            Some(line) => paths.push(line.path),
+            None => {
+                eprintln!("clmsfs: no product '{}': see clmsfs search", printable(id));
+                failed = true;
+            }
+        }
+    }
+    let Some(lines) = follow(control, paths).await? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    if json {
+        println!("{}", super::output::json(&lines)?);
+    }
+    let mut missing = false;
+    for line in &lines {
+        let reason = line.progress.error.as_deref();
+        match line.progress.state {
+            ProductState::Ready if !json => println!("{}", control.mountpoint().join(&line.path).display()),
+            ProductState::Ready => {}
+            ProductState::Failed => {
+                let reason = reason.unwrap_or("no reason given");
+                eprintln!("clmsfs: {}: {}", printable(&line.path), printable(reason));
+                failed = true;
+            }
+            _ => {
+                let reason = reason.map(|reason| format!(" ({})", printable(reason))).unwrap_or_default();
+                let path = printable(&line.path);
+                eprintln!("clmsfs: {path}: not here, and nobody fetches it{reason}: clmsfs fetch does");
+                missing = true;
+            }
+        }
+    }
+    Ok(match (failed, missing) {
+        (true, _) => ExitCode::FAILURE,
+        (false, true) => ExitCode::from(NOT_READY),
+        (false, false) => ExitCode::SUCCESS,
+    })
+}
+
 /// A path that exists relative to here becomes absolute, so that the mount recognises it.
 fn absolute_if_path(id: &str, control: &Control) -> Result<String, Failure> {
     let path = std::path::absolute(id)?;
     Ok(if path.starts_with(control.mountpoint()) { path.display().to_string() } else { id.to_owned() })
 }
 
-/// Shows bars until every fetch has ended.
-async fn follow(control: &Control, paths: Vec<String>) -> Result<Vec<ProductLine>, Failure> {
+/// Shows bars until every fetch has ended. `None` after Ctrl-C, which ends the watching and no fetch.
+async fn follow(control: &Control, paths: Vec<String>) -> Result<Option<Vec<ProductLine>>, Failure> {
+    if paths.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    tokio::select! {
+        lines = follow_to_the_end(control, paths) => lines.map(Some),
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            eprintln!("clmsfs: the fetch goes on; clmsfs cancel ends it");
+            Ok(None)
+        }
+    }
+}
+
+async fn follow_to_the_end(control: &Control, paths: Vec<String>) -> Result<Vec<ProductLine>, Failure> {
     let bars = Bars::new();
     let mut shown: HashMap<String, ProgressBar> = HashMap::new();
     let ids = Ids { ids: paths, tasks: Vec::new() };

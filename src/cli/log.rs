@@ -1,29 +1,115 @@
 //! The log: lines on standard error, whose words may come from strangers.
+//!
+//! A journal gets the priority of each line in front (`<6>`, sd-daemon(3)) and no time, for it has its own; everything else gets
+//! the time and the level, with colours where a person sees them.
 
 use std::fmt;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
-use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::text;
 
+/// Whether standard error is a journal's: it may become one when a mount leaves its terminal.
+static TO_JOURNAL: AtomicBool = AtomicBool::new(false);
+
 /// Sends log lines to standard error, with colours only where a person sees them.
 pub(super) fn start(filter: &str) {
+    let stream = std::env::var("JOURNAL_STREAM").ok();
+    if stream.is_some_and(|stream| is_stream(&stream, std::io::stderr().as_raw_fd())) {
+        goes_to_journal();
+    }
     let colours = super::output::has_colours(&std::io::stderr());
     let started = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("{filter},fuser=error")))
-        .fmt_fields(Plain)
-        .with_writer(std::io::stderr)
         .with_ansi(colours)
-        .with_target(false)
         // it would complain on standard error, and panic where that is what fails: a log on a full disk must not end a mount
         .log_internal_errors(false)
+        .event_format(Lines { to_journal: &TO_JOURNAL })
+        .fmt_fields(Plain)
+        .with_writer(std::io::stderr)
         .try_init();
     if started.is_err() {
         tracing::debug!("the log was started before");
+    }
+}
+
+/// From now on standard error is a journal's.
+pub(super) fn goes_to_journal() {
+    TO_JOURNAL.store(true, Ordering::Relaxed);
+}
+
+/// Whether a descriptor is the very stream that `$JOURNAL_STREAM` names by device and inode (systemd.exec(5)). The
+/// variable is inherited by programs whose standard error leads elsewhere.
+fn is_stream(named: &str, descriptor: i32) -> bool {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: `stat` is a valid place for the answer; a wrong descriptor is an error and no more.
+    if unsafe { libc::fstat(descriptor, stat.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: fstat has filled it in.
+    let stat = unsafe { stat.assume_init() };
+    named == format!("{}:{}", stat.st_dev, stat.st_ino)
+}
+
+/// How a line begins.
+struct Lines {
+    to_journal: &'static AtomicBool,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let level = *event.metadata().level();
+        if self.to_journal.load(Ordering::Relaxed) {
+            write!(writer, "<{}>", priority(level))?;
+        } else if writer.has_ansi_escapes() {
+            write!(writer, "\x1b[2m")?;
+            SystemTime.format_time(&mut writer)?;
+            write!(writer, "\x1b[0m \x1b[{}m{level:>5}\x1b[0m ", colour(level))?;
+        } else {
+            SystemTime.format_time(&mut writer)?;
+            write!(writer, " {level:>5} ")?;
+        }
+        context.format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+/// The priority of syslog(3) that a level has.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        _ => 7,
+    }
+}
+
+/// The number of a level's colour.
+fn colour(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 31,
+        Level::WARN => 33,
+        Level::INFO => 32,
+        Level::DEBUG => 34,
+        _ => 35,
     }
 }
 
@@ -80,28 +166,62 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_name_can_neither_forge_a_line_nor_command_a_terminal() {
+    /// What `act` logs.
+    fn logged(to_journal: bool, colours: bool, act: impl FnOnce()) -> String {
+        static JOURNAL: AtomicBool = AtomicBool::new(true);
+        static TERMINAL: AtomicBool = AtomicBool::new(false);
         let sink = Sink::default();
         let writer = sink.clone();
         let subscriber = tracing_subscriber::fmt()
+            .with_ansi(colours)
+            .event_format(Lines { to_journal: if to_journal { &JOURNAL } else { &TERMINAL } })
             .fmt_fields(Plain)
             .with_writer(move || writer.clone())
-            .with_ansi(false)
-            .without_time()
-            .with_target(false)
             .finish();
-        let evil = "x\n2026-01-01 ERROR forged\u{1b}[2J\u{9b}31m\u{202e}fdp";
-        tracing::subscriber::with_default(subscriber, || {
-            tracing::info!(path = evil, error = %evil, "opened {evil}");
-        });
-        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(text.trim_end().chars().all(text::is_harmless), "{text:?}");
-        assert!(
-            text.contains("INFO opened x 2026")
-                && text.contains("path=\"x\\n2026")
-                && text.contains("error=x 2026")
-        );
+        tracing::subscriber::with_default(subscriber, act);
+        String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_name_can_neither_forge_a_line_nor_command_a_terminal() {
+        let evil = "x\n2026-01-01 ERROR forged\n<0>forged\u{1b}[2J\u{9b}31m\u{202e}fdp";
+        for to_journal in [false, true] {
+            let text = logged(to_journal, false, || {
+                tracing::info!(path = evil, error = %evil, "opened {evil}");
+            });
+            assert_eq!(text.lines().count(), 1, "{text}");
+            assert!(text.trim_end().chars().all(text::is_harmless), "{text:?}");
+            assert!(text.contains("opened x 2026"), "{text}");
+            assert!(text.contains("path=\"x\\n2026") && text.contains("error=x 2026"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_journal_gets_priorities_and_everybody_else_the_time() {
+        let all = || {
+            tracing::error!("one");
+            tracing::warn!("two");
+            tracing::info!(a = 1, "three");
+        };
+        assert_eq!(logged(true, false, all), "<3>one\n<4>two\n<6>three a=1\n");
+        // A mount that leaves its terminal began with colours.
+        assert_eq!(logged(true, true, || tracing::info!("three")), "<6>three\n");
+        let text = logged(false, false, all);
+        let line = text.lines().nth(2).unwrap();
+        let (time, rest) = line.split_once("  ").unwrap();
+        assert_eq!(rest, "INFO three a=1");
+        assert!(time.parse::<jiff::Timestamp>().is_ok(), "{time}");
+        assert!(logged(false, true, all).contains("\u{1b}[31mERROR\u{1b}[0m one"));
+    }
+
+    #[test]
+    fn only_the_stream_that_is_named_is_a_journal() {
+        use std::os::unix::fs::MetadataExt;
+        let (one, other) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let metadata = one.metadata().unwrap();
+        let named = format!("{}:{}", metadata.dev(), metadata.ino());
+        assert!(is_stream(&named, one.as_raw_fd()));
+        assert!(!is_stream(&named, other.as_raw_fd()));
+        assert!(!is_stream(&named, -1) && !is_stream("", one.as_raw_fd()));
     }
 }

@@ -12,9 +12,12 @@ mod fetch;
 mod jobs;
 mod log;
 mod ls;
+mod metrics;
 mod mount;
 mod mount_helper;
 mod output;
+mod picture;
+mod screen;
 mod search;
 mod simulate;
 mod status;
@@ -71,6 +74,7 @@ pub fn command() -> Command {
         .subcommand(fetch::command())
         .subcommand(status::command())
         .subcommand(jobs::command())
+        .subcommand(metrics::command())
         .subcommand(cancel::command())
         .subcommand(cache::command())
         .subcommand(config::command())
@@ -114,6 +118,7 @@ pub fn main() -> ExitCode {
             "fetch" => fetch::run(arguments).await,
             "status" => status::run(arguments).await,
             "jobs" => jobs::run(arguments).await,
+            "metrics" => metrics::run(arguments).await,
             "cancel" => cancel::run(arguments).await,
             "cache" => cache::run(arguments).await,
             "config" => config::run(arguments),
@@ -124,13 +129,28 @@ pub fn main() -> ExitCode {
     });
     // a read of the mount by a library may still block a thread: do not wait for it
     runtime.shutdown_background();
-    ending.unwrap_or_else(|error| complain(verb, &error))
+    let ended_well = ending.is_ok();
+    let code = ending.unwrap_or_else(|error| complain(verb, &error));
+    if matches!(verb, "mount" | "demo") {
+        leave_at_once(ended_well);
+    }
+    code
+}
+
+/// Ends the process without the exit handlers of C++ libraries: a thread that still describes a product with PROJ would
+/// find PROJ's constants gone, and the mount would end with a crash after all was done.
+fn leave_at_once(well: bool) -> ! {
+    use std::io::Write;
+    let _ = std::io::stdout().flush();
+    // SAFETY: takes a number and does not return; everything of ours that has to be put in order has been dropped.
+    unsafe { libc::_exit(i32::from(!well)) }
 }
 
 fn complain(verb: &str, error: &Failure) -> ExitCode {
     let doing = match verb {
         "ls" => "list",
         "jobs" => "list jobs",
+        "metrics" => "show the metrics",
         "status" => "show the status",
         "cache" => "manage the cache",
         "config" => "read the configuration",

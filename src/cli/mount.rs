@@ -76,7 +76,10 @@ fn leave_the_terminal() {
     let nowhere = std::fs::File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
     let errors = match (std::env::var_os("JOURNAL_STREAM"), journal()) {
         (Some(_), _) => None,
-        (None, Ok(journal)) => Some(journal),
+        (None, Ok(journal)) => {
+            log::goes_to_journal();
+            Some(journal)
+        }
         (None, Err(_)) => nowhere.as_ref().ok().and_then(|nowhere| nowhere.try_clone().ok()),
     };
     for (target, source) in [(libc::STDOUT_FILENO, nowhere.ok()), (libc::STDERR_FILENO, errors)] {

@@ -4,6 +4,7 @@ use std::fmt::Arguments;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use console::measure_text_width;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::config::ByteSize;
@@ -52,37 +53,87 @@ pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
 ///
 /// Control characters of foreign names never reach the terminal.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>], flexible: usize) {
-    let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([headings[column].chars().count()]).max().unwrap_or(0)
-    };
-    let mut widths: Vec<usize> = (0..headings.len()).map(width).collect();
-    let others: usize = widths.iter().enumerate().filter(|(i, _)| *i != flexible).map(|(_, w)| w + 2).sum();
-    // only where a person looks: in a pipe nothing is cut
-    if std::io::stdout().is_terminal() {
-        widths[flexible] = widths[flexible].min(WIDTH.saturating_sub(others).max(12));
-    }
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let mut text = String::new();
-        for (cell, width) in cells.zip(&widths) {
-            text.push_str(&format!("{:width$}  ", cut(cell, *width)));
-        }
-        println!("{}", text.trim_end());
-    };
-    line(&mut headings.iter().copied());
-    for row in &rows {
-        line(&mut row.iter().map(String::as_str));
+    for line in table_lines(headings, rows, flexible, terminal_width()) {
+        println!("{line}");
     }
 }
 
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
+/// The width that a table has to keep to: only where a person looks; in a pipe nothing is cut.
+pub(super) fn terminal_width() -> Option<usize> {
+    std::io::stdout().is_terminal().then_some(WIDTH)
+}
+
+/// The lines of a [`table`], the headings in front.
+pub(super) fn table_lines(
+    headings: &[&str],
+    rows: &[Vec<String>],
+    flexible: usize,
+    limit: Option<usize>,
+) -> Vec<String> {
+    let headings: Vec<String> = headings.iter().map(|heading| (*heading).to_owned()).collect();
+    let printable_row = |row: &Vec<String>| row.iter().map(|cell| printable(cell)).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(headings).chain(rows.iter().map(printable_row)).collect();
+    let width = |column: usize| rows.iter().map(|row| measure_text_width(&row[column])).max().unwrap_or(0);
+    let mut widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    if let Some(limit) = limit {
+        let others: usize =
+            widths.iter().enumerate().filter(|(i, _)| *i != flexible).map(|(_, w)| w + 2).sum();
+        widths[flexible] = widths[flexible].min(limit.saturating_sub(others).max(12));
+    }
+    let line = |row: &Vec<String>| {
+        let mut text = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let cell = cut(cell, *width);
+            text.push_str(&cell);
+            text.push_str(&" ".repeat(width.saturating_sub(measure_text_width(&cell)) + 2));
+        }
+        let text = text.trim_end();
+        limit.map_or_else(|| text.to_owned(), |limit| cut(text, limit))
+    };
+    rows.iter().map(line).collect()
+}
+
+/// A text that is too wide loses its middle: the ends of product names tell them apart.
+pub(super) fn cut(text: &str, width: usize) -> String {
+    if measure_text_width(text) <= width {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-    format!("{kept}…")
+    let room = width.saturating_sub(1);
+    let head = taken(text.chars(), room.div_ceil(2));
+    let tail: String = taken(text.chars().rev(), room / 2).chars().rev().collect();
+    if width == 0 { String::new() } else { format!("{head}…{tail}") }
+}
+
+/// As many letters as are no wider than `room` together.
+fn taken(letters: impl Iterator<Item = char>, room: usize) -> String {
+    let mut text = String::new();
+    for letter in letters {
+        let before = text.len();
+        text.push(letter);
+        if measure_text_width(&text) > room {
+            text.truncate(before);
+            break;
+        }
+    }
+    text
+}
+
+/// Words in lines of this width; without one, all in one line.
+pub(super) fn wrapped(text: &str, width: Option<usize>) -> Vec<String> {
+    let Some(width) = width else { return vec![text.to_owned()] };
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is always a line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if measure_text_width(line) + 1 + measure_text_width(word) <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
 }
 
 pub(super) use crate::text::printable;
@@ -93,6 +144,14 @@ pub(super) use crate::text::printable;
 /// A value that JSON cannot say.
 pub(super) fn json(value: &(impl serde::Serialize + ?Sized)) -> serde_json::Result<String> {
     serde_json::to_string_pretty(value).map(|json| crate::text::harmless_json(&json))
+}
+
+/// The same in one line.
+///
+/// # Errors
+/// A value that JSON cannot say.
+pub(super) fn json_line(value: &(impl serde::Serialize + ?Sized)) -> serde_json::Result<String> {
+    serde_json::to_string(value).map(|json| crate::text::harmless_json(&json))
 }
 
 /// Bytes as people write them.
@@ -167,7 +226,9 @@ pub(super) fn show(bar: &ProgressBar, progress: &Progress) {
     let mut text = describe(progress);
     if let (ProductState::Downloading, Some((done, total))) = (progress.state, progress.bytes) {
         let total = total.map(|total| format!(" of {}", size(total))).unwrap_or_default();
-        text = format!("downloading {}{total}", size(done));
+        let speed = progress.speed.map(|speed| format!(", {}/s", size(speed))).unwrap_or_default();
+        let eta = progress.eta.map(|eta| format!(", {eta} s left")).unwrap_or_default();
+        text = format!("downloading {}{total}{speed}{eta}", size(done));
     }
     bar.set_message(text);
 }
@@ -190,6 +251,17 @@ mod tests {
         assert_eq!(size(999), "999 B");
         assert_eq!(size(1_500), "1.5 kB");
         assert_eq!(size(999_999), "1.0 MB");
-        assert_eq!(cut("abcdef", 4), "abc…");
+        assert_eq!(cut("abcdef", 4), "ab…f");
+        assert_eq!((cut("abc", 3), cut("abc", 1), cut("abc", 0)), ("abc".into(), "…".into(), String::new()));
+        assert_eq!(cut("日本語です", 6), "日…す");
+    }
+
+    #[test]
+    fn tables_keep_to_their_width() {
+        let rows = vec![vec!["clc2018/a_very_long_product_name".to_owned(), "ready".to_owned()]];
+        let lines = table_lines(&["PRODUCT", "STATE"], &rows, 0, Some(24));
+        assert_eq!(lines, ["PRODUCT            STATE", "clc2018/…uct_name  ready"]);
+        assert!(table_lines(&["PRODUCT", "STATE"], &rows, 0, None)[1].contains("very_long"));
+        assert_eq!(wrapped("one two three", Some(7)), ["one two", "three"]);
     }
 }

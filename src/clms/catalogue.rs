@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::client::Client;
+use super::counts::Endpoint;
 use super::dataset::DatasetRecord;
 use super::error::ClmsError;
 use super::http::bad_answer;
@@ -139,7 +140,7 @@ impl Client {
         let mut url = self.page_at(0);
         loop {
             round.asked.insert(url.clone());
-            let answer = self.json(&self.get(url.clone(), false)).await?;
+            let answer = self.json(&self.get(Endpoint::Catalogue, url.clone(), false)).await?;
             let none = || bad_answer(&url, "its search result has no items".to_owned());
             let page = Page::read(answer).ok_or_else(none)?;
             round.total = page.total.or(round.total);

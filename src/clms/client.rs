@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::address::{ApiAddress, LinkRules};
 use super::clock::ServiceClock;
+use super::counts::{Counts, Endpoint};
 use super::error::ClmsError;
 use super::http::{Answer, Failure, Limits, Transport, authorise, bad_answer};
 use super::ids::{DatasetUid, FileId, TaskId};
@@ -113,6 +114,7 @@ pub struct Client {
     pub(super) bare: reqwest::Client,
     pub(super) timeouts: Timeouts,
     pub(super) retry: RetryPolicy,
+    pub(super) counts: Arc<Counts>,
 }
 
 impl fmt::Debug for Client {
@@ -131,6 +133,7 @@ enum Replay {
 }
 
 pub(super) struct Call {
+    endpoint: Endpoint,
     method: Method,
     url: Url,
     body: Option<Value>,
@@ -164,10 +167,16 @@ impl Client {
         };
         let http = builder().redirect(reqwest::redirect::Policy::none()).build().map_err(setting)?;
         let bare = super::download::bare_client(builder(), &links).build().map_err(setting)?;
-        let transport = Transport { http, clock: Arc::new(ServiceClock::new()), body_limit: BODY_LIMIT };
+        let counts = Arc::new(Counts::default());
+        let transport = Transport {
+            http,
+            clock: Arc::new(ServiceClock::new()),
+            counts: Arc::clone(&counts),
+            body_limit: BODY_LIMIT,
+        };
         let limits = Limits { head: timeouts.head, body: timeouts.body };
         let tokens = TokenSource::new(credentials, transport.clone(), limits, retry);
-        Ok(Self { api, links, transport, tokens, bare, timeouts, retry })
+        Ok(Self { api, links, transport, tokens, bare, timeouts, retry, counts })
     }
 
     /// The API's address.
@@ -180,6 +189,11 @@ impl Client {
         self.transport.clock.offset()
     }
 
+    /// What it has asked and what was answered.
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
+    }
+
     /// Orders one pre-packaged file.
     ///
     /// Sent once: repeated here only when it certainly did not arrive (no connection) or was not looked at (401).
@@ -190,6 +204,7 @@ impl Client {
     /// the service's words, [`ClmsError::RateLimited`] (not taken), or the failures of any request.
     pub async fn order(&self, dataset: &DatasetUid, file: &FileId) -> Result<OrderOutcome, ClmsError> {
         let call = Call {
+            endpoint: Endpoint::Order,
             method: Method::POST,
             url: self.api.service("@datarequest_post", &[]),
             body: Some(order_body(dataset, file)),
@@ -225,7 +240,7 @@ impl Client {
     /// The failures of any request.
     pub async fn task(&self, id: &TaskId) -> Result<Option<Task>, ClmsError> {
         let url = self.api.service("@datarequest_status_get", &[("TaskID", id.as_str())]);
-        let answer = self.call(&self.get(url, true)).await?;
+        let answer = self.call(&self.get(Endpoint::Task, url, true)).await?;
         if answer.status.as_u16() == 404 {
             // "msg" is how the service itself says it; other 404s come from proxies or a wrong address.
             let said_so = answer.json().is_ok_and(|body| body.get("msg").is_some());
@@ -243,7 +258,7 @@ impl Client {
     /// The failures of any request.
     pub async fn tasks(&self) -> Result<Vec<(TaskId, Task)>, ClmsError> {
         let url = self.api.service("@datarequest_search", &[]);
-        let answer = self.call(&self.get(url, true)).await?;
+        let answer = self.call(&self.get(Endpoint::Tasks, url, true)).await?;
         let body = success(&answer)?;
         let (tasks, odd) = tasks_from_json(&body, Some(self.api.url()))
             .ok_or_else(|| bad_answer(&answer.url, "it holds no list of tasks".to_owned()))?;
@@ -260,6 +275,7 @@ impl Client {
     pub async fn cancel(&self, id: &TaskId) -> Result<(), ClmsError> {
         let limit = self.timeouts.cancel;
         let call = Call {
+            endpoint: Endpoint::Cancel,
             method: Method::DELETE,
             url: self.api.service("@datarequest_delete", &[]),
             body: Some(json!({"TaskID": id})),
@@ -292,8 +308,9 @@ impl Client {
         Limits { head: self.timeouts.head, body: self.timeouts.body }
     }
 
-    pub(super) fn get(&self, url: Url, authorised: bool) -> Call {
+    pub(super) fn get(&self, endpoint: Endpoint, url: Url, authorised: bool) -> Call {
         Call {
+            endpoint,
             method: Method::GET,
             url,
             body: None,
@@ -377,7 +394,7 @@ impl Client {
             if let Some(token) = token {
                 authorise(&mut request, token).map_err(unsent)?;
             }
-            let answer = self.transport.exchange(request, call.limits).await?;
+            let answer = self.transport.exchange(call.endpoint, request, call.limits).await?;
             match answer.redirect() {
                 Some(to) if call.method == Method::GET && self.api.is_origin_of(&to) => url = to,
                 _ => return Ok(answer),

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::address::{LinkRules, is_local_name, is_public};
 use super::client::Client;
 use super::clock;
+use super::counts::{Endpoint, Response as Answered};
 use super::error::ClmsError;
 use super::http::{bad_answer, head, host, is_html, unreachable};
 
@@ -227,7 +228,10 @@ impl Client {
         }
         let request =
             request.build().map_err(|_| ClmsError::UnsafeLink { reason: "it is no address".to_owned() })?;
-        head(&self.bare, request, self.timeouts.head).await.map_err(|failure| match failure.error {
+        let answer = head(&self.bare, request, self.timeouts.head).await;
+        let answered = answer.as_ref().map_or(Answered::Unreachable, |answer| Answered::of(answer.status()));
+        self.counts.requests.one(Endpoint::Download, answered);
+        answer.map_err(|failure| match failure.error {
             // The redirect policy and the resolver can only speak through an error's text.
             ClmsError::Unreachable { reason, .. } if reason.contains(UNSAFE_WORDS) => {
                 ClmsError::UnsafeLink { reason }

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::clock::{self, ServiceClock};
 use super::coding::{Coding, gunzip};
+use super::counts::{Counts, Endpoint, Response as Answered};
 use super::error::ClmsError;
 use super::json;
 
@@ -23,6 +24,7 @@ const MAX_WORDS: usize = 300;
 pub(super) struct Transport {
     pub(super) http: reqwest::Client,
     pub(super) clock: Arc<ServiceClock>,
+    pub(super) counts: Arc<Counts>,
     /// Largest body that is read.
     pub(super) body_limit: usize,
 }
@@ -57,7 +59,19 @@ pub(super) struct Failure {
 
 impl Transport {
     /// Sends one request and reads the answer; no repetition, no redirect.
-    pub(super) async fn exchange(&self, request: Request, limits: Limits) -> Result<Answer, Failure> {
+    pub(super) async fn exchange(
+        &self,
+        endpoint: Endpoint,
+        request: Request,
+        limits: Limits,
+    ) -> Result<Answer, Failure> {
+        let outcome = self.attempt(request, limits).await;
+        let answered = outcome.as_ref().map_or(Answered::Unreachable, |answer| Answered::of(answer.status));
+        self.counts.requests.one(endpoint, answered);
+        outcome
+    }
+
+    async fn attempt(&self, request: Request, limits: Limits) -> Result<Answer, Failure> {
         let url = request.url().clone();
         let response = head(&self.http, request, limits.head).await?;
         let received = Timestamp::now();

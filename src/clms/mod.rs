@@ -13,6 +13,7 @@ mod catalogue;
 mod client;
 mod clock;
 mod coding;
+pub mod counts;
 mod dataset;
 mod download;
 mod error;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use tokio::sync::OnceCell;
 
+use super::counts::{Endpoint, TokenEvent};
 use super::error::ClmsError;
 use super::http::{Answer, Limits, Transport, bad_answer};
 use super::key::{Credentials, ServiceKey};
@@ -83,7 +84,7 @@ impl TokenSource {
             let attempt = self.current();
             let is_old = attempt.outcome.initialized();
             // If the caller that asks goes away, one of those that wait takes over.
-            let outcome = attempt.outcome.get_or_init(async || self.outcome(self.obtain().await)).await;
+            let outcome = attempt.outcome.get_or_init(async || self.outcome(self.counted().await)).await;
             match &outcome.result {
                 Ok(token) if Instant::now() < token.renew_at => return Ok(token.clone()),
                 Ok(_) => self.replace(&attempt, Attempt::open()),
@@ -141,6 +142,7 @@ impl TokenSource {
             .and_then(|outcome| outcome.result.as_ref().ok())
             .is_some_and(|token| token.is_same(refused));
         if holds {
+            self.transport.counts.tokens.one(TokenEvent::Discarded);
             self.replace(&attempt, make());
         }
     }
@@ -154,6 +156,13 @@ impl TokenSource {
         if Arc::ptr_eq(&current, old) {
             *current = new;
         }
+    }
+
+    async fn counted(&self) -> Result<Token, ClmsError> {
+        let obtained = self.obtain().await;
+        let event = if obtained.is_ok() { TokenEvent::Granted } else { TokenEvent::NotGranted };
+        self.transport.counts.tokens.one(event);
+        obtained
     }
 
     /// Asks for a token, with bounded repetition, and once more when the clocks turn out to differ.
@@ -196,7 +205,8 @@ impl TokenSource {
             .build()
             .map_err(|_| bad_answer(key.token_url(), "no request can be made of its address".to_owned()))?;
         debug_assert!(request.headers().contains_key(CONTENT_TYPE));
-        self.transport.exchange(request, self.limits).await.map_err(|failure| failure.error)
+        let answer = self.transport.exchange(Endpoint::Token, request, self.limits).await;
+        answer.map_err(|failure| failure.error)
     }
 
     fn take(&self, answer: &Answer) -> Result<Token, ClmsError> {

@@ -1,6 +1,7 @@
 //! The settings of one run, typed and complete, and how they come together.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use url::Url;
@@ -61,6 +62,8 @@ pub struct Settings {
     pub ingest_memory: ByteSize,
     /// Threads of a conversion.
     pub ingest_threads: Threads,
+    /// Where metrics are served over HTTP, `None` = nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// Which log lines are written.
     pub log: LogFilter,
     /// The administrator's rules in the order of the file, then the shipped ones of the profile.
@@ -116,6 +119,7 @@ impl Settings {
             max_package_size: Some(ByteSize(100_000_000_000)),
             ingest_memory: ByteSize(512_000_000),
             ingest_threads: Threads::Auto,
+            metrics_listen: None,
             log: "info".parse().expect("a constant that a test parses"),
             rules: Vec::new(),
         }
@@ -344,6 +348,9 @@ mod tests {
         assert!(refused("download_stall", "10ms").contains("1s"));
         assert!(refused("ingest_memory", "1MB").contains("512MB"));
         assert!(refused("ingest_threads", "0").contains("auto"));
+        for text in ["9469", "localhost:9469", "127.0.0.1", "127.0.0.1:99999", ""] {
+            assert!(refused("metrics_listen", text).contains("127.0.0.1:9469"), "{text}");
+        }
         assert!(refused("cache_dir", "~/cache").contains("shell"));
         assert!(refused("cash_size", "1GB").contains("cache_size"));
         let mut contradiction = flag("poll_min", "20s");

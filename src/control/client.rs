@@ -131,9 +131,8 @@ impl Control {
     /// [`ControlError::Silent`], [`ControlError::Refused`].
     pub async fn text(&self, path: &str) -> Result<String, ControlError> {
         let request = self.http.get(format!("http://clmsfs{path}"));
-        let (status, body) = self.exchange(request, patience(path)).await?;
-        let text = String::from_utf8_lossy(&body).into_owned();
-        if status.is_success() { Ok(text) } else { Err(ControlError::Refused(text)) }
+        let body = self.granted(request, patience(path)).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
     /// Asks `path` with a body.
@@ -163,11 +162,22 @@ impl Control {
         request: reqwest::RequestBuilder,
         patience: Option<Duration>,
     ) -> Result<T, ControlError> {
-        let (status, body) = self.exchange(request, patience).await?;
-        if !status.is_success() {
-            return Err(ControlError::Refused(String::from_utf8_lossy(&body).into_owned()));
-        }
+        let body = self.granted(request, patience).await?;
         serde_json::from_slice(&body).map_err(|error| self.silent(format!("its answer is unusable: {error}")))
+    }
+
+    /// The answer, if it is no refusal.
+    async fn granted(
+        &self,
+        request: reqwest::RequestBuilder,
+        patience: Option<Duration>,
+    ) -> Result<Vec<u8>, ControlError> {
+        let (status, body) = self.exchange(request, patience).await?;
+        if status.is_success() {
+            Ok(body)
+        } else {
+            Err(ControlError::Refused(String::from_utf8_lossy(&body).into_owned()))
+        }
     }
 
     /// Sends a request and reads the whole answer, both within `patience`.

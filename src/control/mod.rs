@@ -1,11 +1,13 @@
 //! What a running mount tells about itself: status, metrics, socket.
 //!
 //! * [`status`] — the picture of everything, for people and `--json`; also `.clmsfs/status.json`.
-//! * [`metrics`] — every metric with unit, help and stability, in one table.
+//! * [`metrics`] — every metric with unit, help and stability, in one table; [`exporter`] — the same over HTTP.
 //! * [`server`] — HTTP over a Unix socket of mode 0600, for the verbs that talk to a mount.
-//! * [`client`] — the other end; [`registry`] — which mounts run on this machine.
+//! * [`client`] — the other end; [`registry`] — which mounts run on this machine; [`free_space`] — of the cache's disk.
 
 pub mod client;
+pub mod exporter;
+pub mod free_space;
 pub mod metrics;
 mod peers;
 pub mod registry;
@@ -17,6 +19,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::clms::counts::Counts;
 use crate::config::Resolved;
 use crate::vfs::Vfs;
 
@@ -31,6 +34,10 @@ pub struct Mounted {
     pub since: u64,
     /// The file system; set once it is put together (live files are part of it and look back here).
     pub vfs: OnceLock<Arc<Vfs>>,
+    /// What was asked of the service.
+    pub service: Arc<Counts>,
+    /// What the cache's disk said last.
+    pub free_space: free_space::FreeSpace,
     /// Cancelled when the mount is asked to go away.
     pub stop: CancellationToken,
 }

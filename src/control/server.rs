@@ -9,6 +9,7 @@ use axum::Json;
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
@@ -160,8 +161,8 @@ async fn get_status(State(mounted): Shared) -> Response {
 }
 
 async fn get_metrics(State(mounted): Shared) -> Response {
-    match status(&mounted) {
-        Some(status) => metrics::text(&status).into_response(),
+    match metrics::text(&mounted) {
+        Some(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }

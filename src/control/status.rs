@@ -27,6 +27,9 @@ pub struct Status {
     /// Datasets somebody has looked into, whose records are in memory.
     #[serde(default)]
     pub unpacked: usize,
+    /// Milliseconds since 1970 when the catalogue was read from the service; `None` while there is none.
+    #[serde(default)]
+    pub catalog_fetched: Option<u64>,
     /// The cache.
     pub cache: CacheStatus,
     /// Fetches under way and failed.
@@ -50,6 +53,15 @@ pub struct CacheStatus {
     pub reserved: u64,
     /// Number of entries.
     pub entries: usize,
+    /// How many of them are pinned.
+    #[serde(default)]
+    pub pinned: usize,
+    /// Bytes of the pinned ones.
+    #[serde(default)]
+    pub pinned_bytes: u64,
+    /// Free bytes of the disk, as it said within the last seconds; `None` while it gives no answer.
+    #[serde(default)]
+    pub disk_free: Option<u64>,
 }
 
 /// One fetch.
@@ -59,6 +71,9 @@ pub struct JobStatus {
     pub path: String,
     /// Dataset and file of the service, as cache key.
     pub key: String,
+    /// The service's ids of dataset and file, as `user.clmsfs.data_id` has them.
+    #[serde(default)]
+    pub data_id: String,
     /// User that caused it.
     pub uid: u32,
     /// Milliseconds since 1970 when it began.
@@ -88,6 +103,7 @@ impl From<JobLine> for JobStatus {
         Self {
             path: line.path,
             key: line.key.to_string(),
+            data_id: line.data_id,
             uid: line.uid,
             began: line.began,
             waiting: line.waiting,
@@ -103,11 +119,13 @@ pub fn jobs(engine: &Engine) -> Vec<JobStatus> {
 
 /// The whole picture; `None` while the mount is being put together.
 pub fn status(mounted: &Mounted) -> Option<Status> {
-    use std::sync::atomic::Ordering::Relaxed;
     let vfs = mounted.vfs.get()?;
     let engine = vfs.engine();
     let catalog = vfs.catalog();
     let usage = engine.inventory().usage();
+    let holdings = engine.inventory().holdings();
+    let pinned = || holdings.iter().filter(|holding| holding.pinned);
+    let fetched = catalog.fetched().as_millisecond();
     let counters = engine.counters();
     let settings = &mounted.settings.settings;
     Some(Status {
@@ -119,20 +137,24 @@ pub fn status(mounted: &Mounted) -> Option<Status> {
         datasets: catalog.datasets().len(),
         products: catalog.product_count(),
         unpacked: catalog.unpacked_count(),
+        catalog_fetched: u64::try_from(fetched).ok().filter(|fetched| *fetched > 0),
         cache: CacheStatus {
             directory: settings.cache_dir.display().to_string(),
             limit: usage.limit,
             used: usage.total(),
             entries_bytes: usage.entries,
             reserved: usage.reserved,
-            entries: engine.inventory().holdings().len(),
+            entries: holdings.len(),
+            pinned: pinned().count(),
+            pinned_bytes: pinned().map(|holding| holding.bytes).sum(),
+            disk_free: mounted.free_space.bytes(),
         },
         jobs: jobs(engine),
         totals: Totals {
-            fetches: counters.fetches.load(Relaxed),
-            published: counters.published.load(Relaxed),
-            failed: counters.failed.load(Relaxed),
-            downloaded: counters.downloaded.load(Relaxed),
+            fetches: counters.fetches.get(),
+            published: counters.published.get(),
+            failed: counters.failed.get(),
+            downloaded: counters.downloaded.get(),
         },
     })
 }

@@ -126,7 +126,7 @@ pub async fn convert(
                     tracing::info!(path, dates, tiles, "copied from the former entry");
                 }
                 IngestProgress::Took { stage, milliseconds } => {
-                    tracing::info!(path, ?stage, milliseconds, "a stage of the conversion is over");
+                    tracing::debug!(path, ?stage, milliseconds, "a stage of the conversion is over");
                 }
             }),
         )
@@ -169,7 +169,7 @@ pub async fn convert(
     }
     match inventory.publish(reservation, &entry, &job.key) {
         Ok(bytes) => {
-            tracing::info!(path = job.path, bytes, "published");
+            tracing::debug!(path = job.path, bytes, "published");
             Event::Published
         }
         Err(error) => Event::Failed(Failure::of_store(&error)),

@@ -1,32 +1,29 @@
 //! The driver of one fetch: saves the job, performs its step, feeds the outcome back, until it ends.
 
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clms::{ClmsError, TaskId, TaskOutcome, TaskStatus};
-use crate::ingest::IngestProgress;
-use crate::store::inventory::{Lease, Reservation};
+use crate::store::inventory::Reservation;
 use crate::store::layout::disk_usage;
 
 use super::adopt;
 use super::ahead::Ahead;
-use super::convert::{Places, convert};
-use super::download::{PackageFiles, download};
+use super::download::PackageFiles;
 use super::engine::{CANCEL_PATIENCE, Change, Charge, Heard};
 use super::failure::{Failure, FailureKind};
 use super::flights::Driven;
 use super::job::{Event, Job, Remote, Step};
+use super::journal::Journal;
+use super::local_steps::{bring, process};
 use super::order::{failure, order};
 use super::poller::News;
 use super::shared::Inner;
-use super::state::{ProductState, Progress};
+use super::state::{Progress, state_of};
 
-/// How often progress below one percent is told.
-const TELL: Duration = Duration::from_millis(100);
 /// Longest wait for those who must do something before readers are let in.
 const LISTENERS: Duration = Duration::from_secs(5);
 /// A wait ends when the service has said nothing useful about the task so many times, and for as long as
@@ -60,21 +57,25 @@ pub(super) async fn drive(
     mut room: Option<Reservation>,
 ) {
     let key = job.key.clone();
+    let journal = Arc::new(Journal::new(&job));
     // what is to be replaced is served until then: it must not make room
     let _former = job.replaces.and_then(|_| inner.inventory.peek(&key));
     let (job, end) = match expect_to_fit(&inner, &job).and_then(|()| pay(&inner, &job, charge)) {
-        Ok(()) => walk(&inner, job, &driven, &cancel, &mut room).await,
+        Ok(()) => walk(&inner, job, &driven, &cancel, &mut room, &journal).await,
         Err(failure) => (job.after(Event::Failed(failure.clone())), End::Failed(failure)),
     };
     let outcome = match end {
         End::Published => {
             inner.finish_books(&job);
-            inner.counters.published.fetch_add(1, Relaxed);
+            inner.counters.published.one();
+            inner.counters.durations.took(Duration::from_millis(super::now().saturating_sub(job.began)));
+            journal.ready(job.task.as_ref(), inner.inventory.size(&key));
             Ok(())
         }
         End::Failed(failure) => {
-            tracing::warn!(path = job.path, task = ?job.task, kind = ?failure.kind, "fetch failed: {failure}");
-            inner.counters.failed.fetch_add(1, Relaxed);
+            journal.failed(job.task.as_ref(), &failure);
+            inner.counters.failed.one();
+            inner.counters.failures.one(failure.kind);
             let staging = inner.cache.staging(&key);
             if failure.kind == FailureKind::Offline {
                 // what has arrived is kept for the next attempt, and nothing more is held for it
@@ -90,6 +91,7 @@ pub(super) async fn drive(
             Err(failure)
         }
         End::Suspended => {
+            journal.suspended(job.task.as_ref());
             inner.flights.vanish(&key);
             return;
         }
@@ -150,6 +152,7 @@ async fn walk(
     driven: &watch::Sender<Driven>,
     cancel: &CancellationToken,
     room: &mut Option<Reservation>,
+    journal: &Arc<Journal>,
 ) -> (Job, End) {
     let mut watching = None;
     let mut ahead = None;
@@ -168,8 +171,7 @@ async fn walk(
             }
             _ => {}
         }
-        tracing::info!(path = job.path, task = job.task.as_ref().map(TaskId::as_str), step = ?job.step, "fetch");
-        let begun = tokio::time::Instant::now();
+        journal.enters(state_of(&job), job.task.as_ref(), expected_bytes(inner, &job).await);
         let event = tokio::select! {
             biased;
             () = cancel.cancelled() => {
@@ -182,12 +184,36 @@ async fn walk(
                 }
                 Event::Cancelled
             }
-            event = perform(inner, &job, driven, room, &mut watching, &mut ahead) => event,
+            event = perform(inner, &job, driven, room, &mut watching, &mut ahead, journal) => event,
         };
-        let (task, milliseconds) = (job.task.as_ref().map(TaskId::as_str), begun.elapsed().as_millis());
-        tracing::info!(path = job.path, task, step = ?job.step, milliseconds, "a step of the fetch is over");
         job = job.after(event);
     }
+}
+
+/// Bytes that the job's present step is about: what was announced of the package, or what has come.
+async fn expected_bytes(inner: &Inner, job: &Job) -> Option<u64> {
+    match job.step {
+        Step::Order | Step::Download => job.announced,
+        Step::Convert => {
+            let package = PackageFiles::below(&inner.cache.staging(&job.key)).package;
+            tokio::fs::metadata(&package).await.ok().map(|metadata| metadata.len())
+        }
+        _ => None,
+    }
+}
+
+/// Takes a turn; while others have it, whoever waits for the product is told so.
+async fn turn<'a>(gate: &'a Semaphore, driven: &watch::Sender<Driven>, others: &str) -> SemaphorePermit<'a> {
+    if let Ok(permit) = gate.try_acquire() {
+        return permit;
+    }
+    driven.send_modify(|driven| driven.progress.error = Some(format!("waiting for its turn: {others}")));
+    let permit = gate.acquire().await.expect("the gate is never closed");
+    driven.send_modify(|driven| {
+        driven.progress.error = None;
+        driven.progress.since = super::now();
+    });
+    permit
 }
 
 /// Tells the service that the task is not wanted, without waiting for it.
@@ -210,26 +236,32 @@ async fn perform(
     room: &mut Option<Reservation>,
     watching: &mut Option<Watching>,
     ahead: &mut Option<Ahead>,
+    journal: &Arc<Journal>,
 ) -> Event {
     match &job.step {
         Step::Order => {
-            let _permit = inner.order_gate.acquire().await.expect("the gate is never closed");
+            let _turn = turn(&inner.order_gate, driven, "one order after another is sent").await;
             // what has arrived of another task's package
             let _ = tokio::fs::remove_file(PackageFiles::below(&inner.cache.staging(&job.key)).part).await;
             let save = |job: &Job| {
                 let saved = inner.ledger.save_job(job);
                 saved.map_err(|error| Failure::of_ledger(&error))
             };
-            order(inner.service.as_ref(), job, inner.options.link_trust, inner.options.patience, save).await
+            let (service, orders) = (inner.service.as_ref(), &inner.counters.orders);
+            order(service, job, inner.options.link_trust, inner.options.patience, orders, save).await
         }
         Step::Poll => poll(inner, job, driven, watching).await,
         Step::Download => {
-            let _permit = inner.download_gate.acquire().await.expect("the gate is never closed");
+            let _turn = turn(&inner.download_gate, driven, "other packages are downloaded").await;
             bring(inner, job, driven, room, ahead).await
         }
         Step::Convert => {
-            let _permit = inner.convert_gate.acquire().await.expect("the gate is never closed");
-            process(inner, job, driven, room, ahead.take()).await
+            let _turn = turn(&inner.convert_gate, driven, "another product is converted").await;
+            let _at_work = inner.counters.converting.enter();
+            let begun = Instant::now();
+            let event = process(inner, job, driven, room, ahead.take(), journal).await;
+            inner.counters.conversions.took(begun.elapsed());
+            event
         }
         Step::Ready | Step::Failed(_) => unreachable!("the walk ends before"),
     }
@@ -314,165 +346,4 @@ async fn poll(
         }
     }
     Event::Failed(Failure::new(FailureKind::Local, "the poller is gone; restart the mount".to_owned()))
-}
-
-/// Performs [`Step::Download`]; what is unpacked meanwhile is `ahead` of the next step.
-async fn bring(
-    inner: &Arc<Inner>,
-    job: &Job,
-    driven: &watch::Sender<Driven>,
-    room: &mut Option<Reservation>,
-    ahead: &mut Option<Ahead>,
-) -> Event {
-    let link = job.link.as_ref().expect("a downloading job has a link");
-    let staging = match inner.cache.stage(&job.key) {
-        Ok(staging) => staging,
-        Err(error) => return Event::Failed(Failure::of_store(&error)),
-    };
-    let limit = inner.options.max_package;
-    // a hint: the length that the host gives is what counts, and what is checked
-    let announced = job.announced.unwrap_or(0).min(limit.unwrap_or(u64::MAX));
-    let (reservation, too_large) = match reserve_announced(inner, room, announced) {
-        Ok(reserved) => reserved,
-        Err(failure) => return Event::Failed(failure),
-    };
-    let reservation = Mutex::new(reservation);
-    let reservation = || reservation.lock().expect("no code panics while it holds the reservation");
-    let downloaded = &inner.counters.downloaded;
-    let mut last = None;
-    let mut told: Option<(Instant, u64)> = None;
-    let files = PackageFiles::below(&staging);
-    let following = Ahead::start(inner, &staging, &files.part);
-    let event = download(
-        inner.service.as_ref(),
-        link,
-        &files,
-        following.arrived(),
-        inner.options.patience.download_pause,
-        |done, total| {
-            let news = done.saturating_sub(last.unwrap_or(done));
-            last = Some(done);
-            downloaded.fetch_add(news, Relaxed);
-            reservation().wrote(done);
-            // every waiter wakes up at each telling
-            let step = total.unwrap_or(u64::MAX) / 100;
-            if told.is_some_and(|(at, before)| at.elapsed() < TELL && done.abs_diff(before) < step) {
-                return;
-            }
-            told = Some((Instant::now(), done));
-            driven.send_modify(|driven| {
-                driven.progress.bytes = Some((done, total));
-                driven.progress.advance(done, total);
-            });
-        },
-        |bytes, stated| {
-            if let (None, Some(failure)) = (stated, &too_large) {
-                return Err(failure.clone());
-            }
-            if let Some(limit) = limit.filter(|limit| bytes > *limit) {
-                let message = format!("the package has {bytes} bytes, more than max_package_size ({limit}); raise it to fetch this product");
-                return Err(Failure::new(FailureKind::NoSpace, message));
-            }
-            reservation().grow_to(bytes).map_err(|error| Failure::of_store(&error))
-        },
-    )
-    .await;
-    if matches!(event, Event::Downloaded) {
-        following.complete();
-        *ahead = Some(following);
-    } else {
-        following.discard().await;
-    }
-    event
-}
-
-/// Performs [`Step::Convert`].
-async fn process(
-    inner: &Arc<Inner>,
-    job: &Job,
-    driven: &watch::Sender<Driven>,
-    room: &mut Option<Reservation>,
-    ahead: Option<Ahead>,
-) -> Event {
-    let staging = inner.cache.staging(&job.key);
-    let former = former(inner, job);
-    let package = PackageFiles::below(&staging).package;
-    let size = tokio::fs::metadata(&package).await.map_or(0, |metadata| metadata.len());
-    if let Err(failure) = reserve(inner, room, size) {
-        return Event::Failed(failure);
-    }
-    let mut reservation = room.take().expect("just reserved");
-    let mut unpacked = Vec::new();
-    if let Some(ahead) = ahead {
-        let extracting = Progress::bare(ProductState::Extracting);
-        driven.send_modify(|driven| {
-            driven.progress = Progress { task: driven.progress.task.take(), ..extracting };
-        });
-        unpacked = ahead.finish(&mut reservation).await;
-    }
-    let watcher = driven.clone();
-    let on_progress = move |progress: IngestProgress| {
-        let (state, done, total) = match progress {
-            IngestProgress::Extracting { done, total } => (ProductState::Extracting, done, total),
-            IngestProgress::Converting { done, total } => (ProductState::Converting, done, total),
-            // a matter between the converter and the inventory, and one of the log
-            IngestProgress::Room { .. } | IngestProgress::Copied { .. } | IngestProgress::Took { .. } => {
-                return;
-            }
-        };
-        watcher.send_modify(|driven| {
-            if driven.progress.state != state {
-                driven.progress = Progress { task: driven.progress.task.take(), ..Progress::bare(state) };
-            }
-            driven.progress.advance(done, Some(total));
-        });
-    };
-    convert(
-        inner.converter.as_ref(),
-        &inner.inventory,
-        job,
-        Places { staging: &staging, former: former.as_ref().map(Lease::directory), ahead: &unpacked },
-        &inner.options.convert,
-        reservation,
-        on_progress,
-    )
-    .await
-}
-
-/// The entry that has, perhaps, dates of the product already: the one that is to be replaced, or one that the service
-/// offered under the same name and another id.
-fn former(inner: &Inner, job: &Job) -> Option<Lease> {
-    let others = || {
-        inner.ledger.keys_of(&job.path).unwrap_or_else(|error| {
-            tracing::warn!(path = job.path, %error, "no former entry is looked for");
-            Vec::new()
-        })
-    };
-    let own = inner.inventory.peek(&job.key);
-    own.or_else(|| others().iter().find_map(|key| inner.inventory.peek(key)))
-}
-
-/// Makes the fetch's reservation as large as the service announces. Where that does not fit, the failure comes with
-/// what is reserved: the announcement may be wrong, and a host that states another size is believed.
-fn reserve_announced<'a>(
-    inner: &Inner,
-    room: &'a mut Option<Reservation>,
-    announced: u64,
-) -> Result<(&'a mut Reservation, Option<Failure>), Failure> {
-    let too_large = reserve(inner, room, announced).err();
-    Ok((reserve(inner, room, 0)?, too_large))
-}
-
-/// Makes the fetch's reservation at least `bytes` large.
-fn reserve<'a>(
-    inner: &Inner,
-    room: &'a mut Option<Reservation>,
-    bytes: u64,
-) -> Result<&'a mut Reservation, Failure> {
-    if room.is_none() {
-        *room = Some(inner.inventory.reserve(0).map_err(|error| Failure::of_store(&error))?);
-    }
-    let reservation = room.as_mut().expect("just set");
-    reservation.grow_to(bytes).map_err(|error| Failure::of_store(&error))?;
-    Ok(reservation)
 }

@@ -13,10 +13,12 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio_util::task::TaskTracker;
 
 use crate::clms::{DatasetUid, FileId, TaskId};
+use crate::store::eviction::Evicted;
 use crate::store::inventory::{Inventory, Reservation};
 use crate::store::layout::{CacheDir, EntryKey, disk_usage};
 
 use super::convert::ConvertLimits;
+use super::counters::Counters;
 use super::driver::drive;
 use super::failure::{Failure, FailureKind};
 use super::flights::{Failed, Flight, Flights};
@@ -88,6 +90,8 @@ pub struct JobLine {
     pub key: EntryKey,
     /// `<dataset>/<product>`.
     pub path: String,
+    /// The service's ids of dataset and file.
+    pub data_id: String,
     /// Milliseconds since 1970 when it began.
     pub began: u64,
     /// User that caused it.
@@ -109,10 +113,7 @@ pub enum Change {
         heard: Heard,
     },
     /// It left the cache.
-    Gone {
-        /// The entry.
-        key: EntryKey,
-    },
+    Gone(Evicted),
     /// A newer one has taken its place.
     Replaced {
         /// The entry.
@@ -132,19 +133,6 @@ impl Heard {
         let (open, ended) = mpsc::channel(1);
         (Self { _open: open }, ended)
     }
-}
-
-/// What the engine has done since it started.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Fetches started.
-    pub fetches: std::sync::atomic::AtomicU64,
-    /// Fetches that brought a product.
-    pub published: std::sync::atomic::AtomicU64,
-    /// Fetches that failed.
-    pub failed: std::sync::atomic::AtomicU64,
-    /// Bytes downloaded.
-    pub downloaded: std::sync::atomic::AtomicU64,
 }
 
 /// Handle to the engine; clones share it.
@@ -210,7 +198,7 @@ impl Engine {
                     self.inner.state().failed.insert(failed.job.key.clone(), failed);
                 }
                 _ => {
-                    tracing::info!(path = job.path, step = ?job.step, "going on with a fetch of the last run");
+                    tracing::info!(path = job.path, data_id = %job.data_id(), task_id = job.task.as_ref().map(tracing::field::display), "going on with a fetch of the last run");
                     // it counts before anything more is written: several packages may wait for their turn
                     let staged = disk_usage(&cache.staging(&job.key));
                     let room = Some(inventory.take_over(staged)).filter(|_| staged > 0);
@@ -308,7 +296,7 @@ impl Engine {
     fn launch(&self, charge: Charge, room: Option<Reservation>) -> impl FnOnce(Flight) {
         let inner = &self.inner;
         move |Flight { job, driven, cancel }| {
-            inner.counters.fetches.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            inner.counters.fetches.one();
             let (shared, key) = (Arc::clone(inner), job.key.clone());
             inner.drivers.spawn(async move {
                 let driving = drive(Arc::clone(&shared), job, driven, cancel, charge, room);
@@ -370,6 +358,7 @@ impl Engine {
         let line = |job: &Job, progress: Progress, waiting| JobLine {
             key: job.key.clone(),
             path: job.path.clone(),
+            data_id: job.data_id(),
             began: job.began,
             uid: job.uid,
             waiting,

@@ -11,6 +11,7 @@ use crate::store::StoreError;
 use crate::store::disk::{Trouble, advice};
 
 use super::ledger::LedgerError;
+use crate::tally::Label;
 
 /// What sort of failure; decides the errno at open() and when the next attempt makes sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,6 +35,38 @@ pub enum FailureKind {
     Budget,
     /// The user cancelled it: ECANCELED.
     Cancelled,
+}
+
+impl Label for FailureKind {
+    const ALL: &'static [Self] = &[
+        Self::Credentials,
+        Self::NoSpace,
+        Self::Offline,
+        Self::Service,
+        Self::Package,
+        Self::Disk,
+        Self::Local,
+        Self::Budget,
+        Self::Cancelled,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Credentials => "credentials",
+            Self::NoSpace => "no_space",
+            Self::Offline => "offline",
+            Self::Service => "service",
+            Self::Package => "package",
+            Self::Disk => "disk",
+            Self::Local => "local",
+            Self::Budget => "budget",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    fn place(self) -> usize {
+        self as usize
+    }
 }
 
 /// Longest pause between attempts.

@@ -177,6 +177,11 @@ impl Job {
         Self { replaces: Some(former), ..Self::new(target, uid) }
     }
 
+    /// The service's ids of dataset and file, as `user.clmsfs.data_id` has them.
+    pub fn data_id(&self) -> String {
+        format!("{}/{}", self.dataset, self.file)
+    }
+
     /// Whether its entry is published, when `present` is the publication that is there now.
     pub fn is_published(&self, present: Option<u64>) -> bool {
         present.is_some() && (self.replaces.is_none() || self.replaces != present)

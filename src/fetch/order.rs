@@ -5,8 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clms::{ClmsError, OrderOutcome, Task, TaskId, TaskOutcome};
+use crate::tally::Tally;
 
 use super::adopt::{Wanted, choose, is_for, twins};
+use super::counters;
 use super::failure::{Failure, FailureKind};
 use super::job::{Event, Job};
 use super::patience::Patience;
@@ -27,10 +29,11 @@ pub async fn order(
     job: &Job,
     link_trust: Duration,
     patience: Patience,
+    orders: &Tally<counters::OrderOutcome>,
     save: impl Fn(&Job) -> Result<(), Failure> + Send + Sync,
 ) -> Event {
     let mut job = job.clone();
-    match try_order(service, &mut job, link_trust, &patience, save).await {
+    match try_order(service, &mut job, link_trust, &patience, orders, save).await {
         Ok(event) => event,
         Err(failure) => Event::Failed(failure),
     }
@@ -41,6 +44,7 @@ async fn try_order(
     job: &mut Job,
     link_trust: Duration,
     patience: &Patience,
+    orders: &Tally<counters::OrderOutcome>,
     save: impl Fn(&Job) -> Result<(), Failure> + Send + Sync,
 ) -> Result<Event, Failure> {
     if job.replaces.is_some() && job.sent.is_none() {
@@ -50,7 +54,8 @@ async fn try_order(
     let age = job.sent.map(|sent| Duration::from_millis(super::now().saturating_sub(sent)));
     let wait = age.map_or(Duration::ZERO, |age| patience.reconcile.saturating_sub(age));
     if let Some(task) = look_for(service, job, link_trust, patience, wait).await? {
-        tracing::info!(path = job.path, %task, "adopting a task of this account");
+        orders.one(counters::OrderOutcome::Adopted);
+        tracing::info!(path = job.path, data_id = %job.data_id(), task_id = %task, "adopting a task of this account");
         return Ok(Event::Ordered(task));
     }
     let mut last = Failure::new(FailureKind::Service, String::new());
@@ -62,7 +67,8 @@ async fn try_order(
         job.sent = Some(super::now());
         save(job)?;
         let outcome = service.order(&job.dataset, &job.file).await;
-        tracing::info!(path = job.path, attempt, ?outcome, "order sent");
+        orders.one(counted(&outcome));
+        tracing::debug!(path = job.path, data_id = %job.data_id(), attempt, ?outcome, "order sent");
         // the answer may be worth nothing while the order stands: look before sending another
         let wait = match outcome {
             Ok(OrderOutcome::Accepted(task)) => return Ok(Event::Ordered(task)),
@@ -94,6 +100,20 @@ async fn try_order(
         }
     }
     Err(last)
+}
+
+/// What metrics call the answer to an order.
+fn counted(outcome: &Result<OrderOutcome, ClmsError>) -> counters::OrderOutcome {
+    match outcome {
+        Ok(OrderOutcome::Accepted(_)) => counters::OrderOutcome::Accepted,
+        Ok(OrderOutcome::Refused { .. }) => counters::OrderOutcome::Refused,
+        Ok(OrderOutcome::Duplicate) => counters::OrderOutcome::Duplicate,
+        Ok(OrderOutcome::AcceptedWithoutId) | Err(ClmsError::UnknownOutcome { .. }) => {
+            counters::OrderOutcome::Unknown
+        }
+        Err(ClmsError::Refused { .. }) => counters::OrderOutcome::Refused,
+        Err(_) => counters::OrderOutcome::Failed,
+    }
 }
 
 /// Searches the account's tasks for ours, at once and then again and again for as long as `wait`.

@@ -10,7 +10,8 @@ use crate::store::inventory::Inventory;
 use crate::store::layout::{CacheDir, EntryKey};
 use crate::sync::MutexGuard;
 
-use super::engine::{Change, Counters, EngineOptions};
+use super::counters::Counters;
+use super::engine::{Change, EngineOptions};
 use super::failure::{Failure, FailureKind};
 use super::flights::{Flights, State};
 use super::job::Job;

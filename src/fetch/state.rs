@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::failure::Failure;
 use super::job::{Job, Remote, Step};
 use super::patience::Patience;
+use crate::tally::Label;
 
 /// State of a product (DESIGN section 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -30,6 +31,28 @@ pub enum ProductState {
     Ready,
     /// The last fetch ended without data.
     Failed,
+}
+
+impl Label for ProductState {
+    const ALL: &'static [Self] = &[
+        Self::Cold,
+        Self::Ordered,
+        Self::Queued,
+        Self::Running,
+        Self::Downloading,
+        Self::Extracting,
+        Self::Converting,
+        Self::Ready,
+        Self::Failed,
+    ];
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn place(self) -> usize {
+        self as usize
+    }
 }
 
 impl ProductState {
@@ -69,6 +92,9 @@ pub struct Progress {
     pub fraction: Option<f64>,
     /// Bytes done and in all of a download, when it can be known.
     pub bytes: Option<(u64, Option<u64>)>,
+    /// Bytes in a second that a download brings now, when it can be known.
+    #[serde(default)]
+    pub speed: Option<u64>,
     /// Seconds until this state's work is done, estimated from the speed so far.
     pub eta: Option<u64>,
     /// The service's task.
@@ -88,6 +114,7 @@ impl Progress {
             state,
             fraction: None,
             bytes: None,
+            speed: None,
             eta: None,
             task: None,
             error: None,
@@ -130,7 +157,8 @@ pub fn state_of(job: &Job) -> ProductState {
         (Step::Poll, None | Some(Remote::Queued)) => ProductState::Queued,
         (Step::Poll, Some(Remote::Running)) => ProductState::Running,
         (Step::Download, _) => ProductState::Downloading,
-        (Step::Convert, _) => ProductState::Converting,
+        // the package is unpacked first, perhaps after a wait for its turn
+        (Step::Convert, _) => ProductState::Extracting,
         (Step::Ready, _) => ProductState::Ready,
         (Step::Failed(_), _) => ProductState::Failed,
     }

@@ -193,7 +193,7 @@ impl Filesystem for Adapter {
                 let shared = Arc::clone(&self.shared);
                 self.runtime.spawn(finish_open(shared, node, Ino(ino.0), flags.0, Caller::of(req), reply));
             }
-            Err(error) => reply.error(errno(&error)),
+            Err(error) => self.shared.refused(&error, reply),
         }
     }
 
@@ -217,9 +217,15 @@ impl Filesystem for Adapter {
             if buffer.len() < size {
                 buffer.resize(size, 0);
             }
+            let counters = &self.vfs().counters;
+            counters.reads.one();
             match open.file.read_at(&mut buffer[..size], offset) {
-                Ok(count) => reply.data(&buffer[..count]),
+                Ok(count) => {
+                    counters.read_bytes.add(count as u64);
+                    reply.data(&buffer[..count]);
+                }
                 Err(error) => {
+                    counters.read_errors.one();
                     tracing::error!(%error, "read failed");
                     reply.error(errno(&error));
                 }

@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::catalog::{Catalog, CatalogError, Dataset, Product};
 use crate::clms::{ApiAddress, Client, ClientOptions, ClmsError, Credentials, ServiceKey};
 use crate::config::{Resolved, Settings};
+use crate::control::exporter::{Port, PortError};
 use crate::control::registry::{self, Registration};
-use crate::control::{Mounted, metrics, server, status};
+use crate::control::{Mounted, free_space, metrics, server, status};
 use crate::fetch::convert::ConvertLimits;
 use crate::fetch::engine::{Change, Engine, EngineOptions};
 use crate::fetch::ledger::{Ledger, LedgerError};
@@ -26,6 +27,7 @@ use crate::fetch::service::ChildConverter;
 use crate::store::StoreError;
 use crate::store::inventory::{Inventory, Limits};
 use crate::store::layout::CacheDir;
+use crate::vfs::counters::Refreshed;
 use crate::vfs::tree::{entry_key, entry_key_prefix};
 use crate::vfs::{LiveFile, Vfs, VfsOptions};
 
@@ -76,6 +78,9 @@ pub enum DaemonError {
         "the control socket cannot be made: {0}; its folder (/run/clmsfs for root, else $XDG_RUNTIME_DIR/clmsfs) must be writable"
     )]
     Socket(io::Error),
+    /// The port of the metrics cannot be had.
+    #[error(transparent)]
+    Port(#[from] PortError),
     /// Signals cannot be caught.
     #[error("signals cannot be caught: {0}")]
     Signals(io::Error),
@@ -106,6 +111,10 @@ pub async fn run(
     process::keep_memory_private();
     process::raise_file_limit();
     let settings = resolved.settings.clone();
+    let metrics_port = match settings.metrics_listen {
+        Some(address) => Some(Port::take(address).await?),
+        None => None,
+    };
     let mountpoint = mountpoint::prepare(mountpoint)?;
     let cache = Arc::new(CacheDir::open(&settings.cache_dir)?);
     let ledger = Arc::new(Ledger::open(&cache.ledger())?);
@@ -116,9 +125,9 @@ pub async fn run(
         Arc::clone(&cache),
         limits,
         &ledger.remembered()?,
-        Box::new(move |key| {
+        Box::new(move |evicted| {
             // nobody listening is fine: then nothing is cached either
-            let _ = evictions.send(Change::Gone { key: key.clone() });
+            let _ = evictions.send(Change::Gone(evicted));
         }),
     )?;
     let client = Arc::new(client(&settings)?);
@@ -139,6 +148,8 @@ pub async fn run(
         settings: resolved,
         since: crate::fetch::now(),
         vfs: OnceLock::new(),
+        service: Arc::clone(client.counts()),
+        free_space: free_space::FreeSpace::default(),
         stop,
     });
     let options = VfsOptions {
@@ -158,6 +169,9 @@ pub async fn run(
     engine.resume()?;
     let (session_ended, notifier) = start_session(source, &mountpoint, &vfs, &settings).await?;
     on_mounted(&mountpoint);
+    if let Some(port) = metrics_port {
+        port.serve(Arc::clone(&mounted));
+    }
     systemd::notify("READY=1");
     // cleaning a large cache before answering made other people's mounts time out: the mount answers first
     let sweeping = engine.clone();
@@ -168,6 +182,7 @@ pub async fn run(
         tokio::spawn(refresh),
         tokio::spawn(save_uses(engine.clone())),
         tokio::spawn(systemd::keep_informed(Arc::clone(&mounted))),
+        tokio::spawn(free_space::watch(Arc::clone(&mounted))),
     ];
 
     let ended = wait_for_end(&mounted.stop, signals, session_ended).await;
@@ -287,9 +302,7 @@ fn live_files(mounted: &Arc<Mounted>) -> Vec<LiveFile> {
             let text = status::status(mounted).and_then(|status| serde_json::to_string_pretty(&status).ok());
             text.map(|text| crate::text::harmless_json(&text) + "\n").unwrap_or_default()
         }),
-        live("metrics", |mounted| {
-            status::status(mounted).map(|status| metrics::text(&status)).unwrap_or_default()
-        }),
+        live("metrics", |mounted| metrics::text(mounted).unwrap_or_default()),
         live("config.toml", |mounted| mounted.settings.to_toml(true)),
         live("version", |_| concat!(env!("CARGO_PKG_VERSION"), "\n").to_owned()),
     ]
@@ -373,12 +386,14 @@ async fn refresh_catalog(
                     "catalogue refreshed"
                 );
                 vfs.show(Arc::new(catalog));
+                vfs.counters.refreshes.one(Refreshed::Done);
                 let (shown, notifier) = (Arc::clone(&vfs), notifier.clone());
                 tokio::task::spawn_blocking(move || invalidate::forget_documents(&shown, &notifier));
                 vfs.engine().inventory().count_books();
                 (pause, after_failure) = (ttl, REFRESH_PAUSE);
             }
             Err(error) => {
+                vfs.counters.refreshes.one(Refreshed::Failed);
                 tracing::warn!(%error, "the catalogue is not refreshed; the old one stays");
                 pause = after_failure.min(ttl);
                 after_failure = after_failure.saturating_mul(2).min(LONGEST_REFRESH_PAUSE);

@@ -9,6 +9,8 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::fetch::engine::{Change, Heard};
+use crate::fetch::journal;
+use crate::store::eviction::Evicted;
 use crate::store::layout::EntryKey;
 use crate::vfs::Vfs;
 use crate::vfs::error::VfsError;
@@ -22,14 +24,15 @@ const ONCE_MORE: Duration = Duration::from_secs(1);
 /// Follows the changes until the engine is gone.
 pub async fn follow(vfs: Arc<Vfs>, notifier: Notifier, mut changes: broadcast::Receiver<Change>) {
     loop {
-        let key = match changes.recv().await {
+        let (key, evicted) = match changes.recv().await {
             Ok(Change::Ready { path, heard }) => {
                 tokio::spawn(became_ready(Arc::clone(&vfs), notifier.clone(), path, heard));
                 continue;
             }
-            Ok(Change::Gone { key } | Change::Replaced { key }) => Some(key),
+            Ok(Change::Replaced { key }) => (Some(key), None),
+            Ok(Change::Gone(evicted)) => (Some(evicted.key.clone()), Some(evicted)),
             // too many at once: everything may have changed
-            Err(RecvError::Lagged(_)) => None,
+            Err(RecvError::Lagged(_)) => (None, None),
             Err(RecvError::Closed) => return,
         };
         let (vfs, notifier) = (Arc::clone(&vfs), notifier.clone());
@@ -39,11 +42,23 @@ pub async fn follow(vfs: Arc<Vfs>, notifier: Notifier, mut changes: broadcast::R
                 vfs.close_view(key);
             }
             forget(&vfs, &notifier, key.as_ref());
+            if let Some(evicted) = evicted {
+                note_departure(&vfs, &evicted);
+            }
         });
         if done.await.is_err() {
             tracing::error!("the kernel's caches could not be invalidated");
         }
     }
+}
+
+/// Writes down what left the cache, under the names that it had.
+fn note_departure(vfs: &Vfs, evicted: &Evicted) {
+    let path = vfs.engine().ledger().path_of(&evicted.key).ok().flatten();
+    let catalog = vfs.catalog();
+    let product = path.as_deref().and_then(|path| catalog.find(path));
+    let data_id = product.map(|product| format!("{}/{}", product.dataset().uid(), product.file_id()));
+    journal::evicted(path.as_deref(), data_id.as_deref(), evicted);
 }
 
 /// The kernel may believe that the files of a product are empty, or that there are files which it turned out not to have:

@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use fuser::{Errno, FileAttr, FileHandle, FileType, FopenFlags, INodeNo, Notifier, ReplyOpen, Request};
 
 use crate::vfs::Vfs;
+use crate::vfs::counters::Opened;
 use crate::vfs::error::VfsError;
 use crate::vfs::node::{Ino, Node};
 use crate::vfs::open::{Bytes, OpenFile, Opening};
@@ -110,7 +111,7 @@ impl Shared {
         if let Err(error) = self.forget_provisional(ino) {
             // with a size of 0 the reader would take the file for empty
             tracing::error!(ino = ino.0, %error, "the kernel does not forget a size; the open is refused");
-            return reply.error(Errno::EIO);
+            return self.refused(&VfsError::Local(error.to_string()), reply);
         }
         let mut flags = FopenFlags::empty();
         let mut backing = None;
@@ -122,18 +123,30 @@ impl Shared {
                     Way::Cached => flags |= self.keep(ino, generation),
                     Way::Busy => {
                         let why = "an older, damaged copy is still open; close its readers".to_owned();
-                        return reply.error(errno(&VfsError::NotReady(why)));
+                        return self.refused(&VfsError::NotReady(why), reply);
                     }
                 }
             }
             (_, Some(generation)) => flags |= self.keep(ino, generation),
             (_, None) => {}
         }
+        let outcome = match (&file.bytes, &backing) {
+            (_, Some(_)) => Opened::Passthrough,
+            (Bytes::Memory(_), None) => Opened::Memory,
+            (_, None) => Opened::ThroughMount,
+        };
+        self.vfs.counters.opens.one(outcome);
         let handle = FileHandle(self.files.add(OpenHandle { ino, file, _backing: backing.clone() }));
         match backing {
             Some(backing) => reply.opened_passthrough(handle, flags, backing.id()),
             None => reply.opened(handle, flags),
         }
+    }
+
+    /// Answers an open that cannot be.
+    pub(super) fn refused(&self, error: &VfsError, reply: ReplyOpen) {
+        self.vfs.counters.opens.one(error.into());
+        reply.error(errno(error));
     }
 
     /// True when the kernel may still believe that the file has size 0, and reads it through us.
@@ -206,10 +219,13 @@ pub(super) async fn finish_open(
     let result = match decided {
         Ok(Ok(Opening::Now(file))) => Ok(file),
         Ok(Ok(Opening::Wait(pending))) => {
-            tokio::select! {
+            let begun = Instant::now();
+            let result = tokio::select! {
                 result = pending.wait(Arc::clone(&shared.vfs)) => result,
                 end = end_of_patience(pid) => Err(end),
-            }
+            };
+            shared.vfs.counters.waits.took(begun.elapsed());
+            result
         }
         Ok(Err(error)) => Err(error),
         Err(panic) => Err(VfsError::Local(panic.to_string())),
@@ -223,12 +239,12 @@ pub(super) async fn finish_open(
             });
             match told.await {
                 Ok(file) => shared.opened(ino, file, reply),
-                Err(panic) => reply.error(errno(&VfsError::Local(panic.to_string()))),
+                Err(panic) => shared.refused(&VfsError::Local(panic.to_string()), reply),
             }
         }
         Err(error) => {
             tracing::debug!(ino = ino.0, pid, %error, "open refused");
-            reply.error(errno(&error));
+            shared.refused(&error, reply);
         }
     }
 }

@@ -281,6 +281,7 @@ pub fn child_main() -> ExitCode {
     let (grant, granted) = mpsc::channel();
     std::thread::spawn(move || leave_with_parent(&grant));
     let mut last: Option<Instant> = None;
+    let mut was_converting = false;
     let mut progress = |progress: IngestProgress| {
         if let IngestProgress::Room { .. } = progress {
             tell(&Message::Progress(progress));
@@ -300,7 +301,10 @@ pub fn child_main() -> ExitCode {
                 false
             }
         };
-        if is_end || last.is_none_or(|last| last.elapsed() >= PROGRESS_PAUSE) {
+        let is_converting = matches!(progress, IngestProgress::Converting { .. });
+        // the log says when a stage begins
+        let begins = std::mem::replace(&mut was_converting, is_converting) != is_converting;
+        if begins || is_end || last.is_none_or(|last| last.elapsed() >= PROGRESS_PAUSE) {
             last = Some(Instant::now());
             tell(&Message::Progress(progress));
         }

@@ -1,6 +1,30 @@
 //! Which entries go when room is needed: a pure decision over sizes and last uses.
 
 use super::layout::EntryKey;
+use crate::tally::label;
+
+label! {
+    /// Why an entry left the cache.
+    pub enum Cause {
+        /// Room was needed for another one.
+        Room = "room",
+        /// The user wanted it.
+        Asked = "asked",
+        /// It was damaged.
+        Damaged = "damaged",
+    }
+}
+
+/// An entry that has left the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evicted {
+    /// The entry.
+    pub key: EntryKey,
+    /// Bytes of real blocks that it had.
+    pub bytes: u64,
+    /// Why it went.
+    pub cause: Cause,
+}
 
 /// An entry as eviction sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,10 +4,12 @@
 //!   open directories.
 //! * [`open`] — opening and reading; the only place that starts fetches, and the only calls that may wait.
 //! * [`xattr`] — `user.clmsfs.*`; [`views`] — open views of ready products; [`opener`] — who asks, from `/proc`.
+//! * [`counters`] — what was asked for, for metrics.
 //! * [`error`] — what can fail, and the one table of errnos.
 //!
 //! Everything but [`open::PendingOpen::wait`] answers from memory or the local disk.
 
+pub mod counters;
 mod documents;
 pub mod error;
 pub mod inodes;
@@ -84,6 +86,8 @@ pub struct Vfs {
     items: items::Items,
     live: Vec<LiveFile>,
     options: VfsOptions,
+    /// What it was asked for.
+    pub counters: counters::Counters,
     /// The inodes the kernel knows.
     pub inodes: inodes::Inodes,
 }
@@ -112,6 +116,7 @@ impl Vfs {
             views,
             live,
             options,
+            counters: counters::Counters::default(),
             inodes: inodes::Inodes::default(),
         }
     }

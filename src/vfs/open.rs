@@ -232,6 +232,7 @@ impl Vfs {
             path = full, process = opener.comm, thread = opener.thread, uid = opener.uid,
             answer = ?decision.answer, reason = %decision.reason, "cold open"
         );
+        self.counters.cold.one(decision.answer.into());
         let note = |text: String| {
             if self.engine.product_state(&target.key) == ProductState::Cold {
                 self.engine.note(&target.key, text);

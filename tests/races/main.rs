@@ -19,6 +19,11 @@ mod sync {
     }
 }
 
+/// The program's own: counts decide nothing.
+mod tally {
+    pub(crate) use clmsfs::tally::{Count, Tally};
+}
+
 #[path = "../../src/store"]
 mod store {
     pub(crate) use clmsfs::store::{StoreError, eviction, foreign, layout};

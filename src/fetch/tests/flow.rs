@@ -1,6 +1,5 @@
 //! The straight way, single flight, adoption, cancellation.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -34,7 +33,7 @@ async fn the_straight_way() {
     assert!(engine.ledger().jobs().unwrap().is_empty());
     assert!(engine.jobs().is_empty());
     let counters = engine.counters();
-    assert_eq!((counters.published.load(Relaxed), counters.failed.load(Relaxed)), (1, 0));
+    assert_eq!((counters.published.get(), counters.failed.get()), (1, 0));
     // ready products cost no call
     let calls = house.service.calls();
     engine.request(&target(1), 7, false).unwrap().wait().await.unwrap();
@@ -114,7 +113,7 @@ async fn fifty_readers_cost_one_order_one_download_one_conversion() {
     }
     assert_eq!((house.service.orders(), house.service.downloads().len()), (1, 1));
     assert_eq!(house.converter.conversions(), 1);
-    assert_eq!(engine.counters().fetches.load(Relaxed), 1);
+    assert_eq!(engine.counters().fetches.get(), 1);
 }
 
 #[tokio::test(start_paused = true)]

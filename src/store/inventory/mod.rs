@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::StoreError;
-use super::eviction::{Candidate, Plan, plan};
+use super::eviction::{Candidate, Cause, Evicted, Plan, plan};
 use super::foreign;
 use super::layout::{CacheDir, EntryKey, disk_usage, free_space};
 use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, disk_is_asked};
+use crate::tally::{Count, Tally};
 
 mod lease;
 mod reservation;
@@ -77,7 +78,16 @@ impl Usage {
 }
 
 /// Told after an entry left the cache.
-pub type OnEvicted = Box<dyn Fn(&EntryKey) + Send + Sync>;
+pub type OnEvicted = Box<dyn Fn(Evicted) + Send + Sync>;
+
+/// What left the cache since the start.
+#[derive(Debug, Default)]
+pub struct Departures {
+    /// Entries, by what made them go.
+    pub entries: Tally<Cause>,
+    /// Bytes of real blocks that they had.
+    pub bytes: Count,
+}
 
 #[derive(Debug)]
 struct Item {
@@ -133,6 +143,7 @@ pub struct Inventory {
     /// Set before the first entry is replaced: until then nobody needs to ask for editions.
     has_replaced: AtomicBool,
     on_evicted: OnEvicted,
+    departures: Departures,
 }
 
 impl std::fmt::Debug for Inventory {
@@ -177,6 +188,7 @@ impl Inventory {
             has_left: Condvar::new(),
             has_replaced: AtomicBool::new(false),
             on_evicted,
+            departures: Departures::default(),
         };
         inventory.count_books();
         Ok(inventory)
@@ -279,6 +291,16 @@ impl Inventory {
         holdings
     }
 
+    /// What left the cache since the start.
+    pub fn departures(&self) -> &Departures {
+        &self.departures
+    }
+
+    /// Free bytes of the disk below, as far as it can be asked. May wait for a network.
+    pub fn free_bytes(&self) -> Option<u64> {
+        free_space(self.cache.root()).ok()
+    }
+
     /// Size of one entry in bytes of real blocks.
     pub fn size(&self, key: &EntryKey) -> Option<u64> {
         self.state().items.get(key).map(|item| item.bytes)
@@ -323,14 +345,16 @@ impl Inventory {
         let victims = {
             let mut state = self.state();
             let victims = self.victims(&state, more, free)?;
-            for key in &victims {
-                state.let_go(key);
-            }
+            let gone = |key: EntryKey| {
+                let bytes = state.let_go(&key).unwrap_or(0);
+                Evicted { key, bytes, cause: Cause::Room }
+            };
+            let victims: Vec<Evicted> = victims.into_iter().map(gone).collect();
             state.reserved += more;
             victims
         };
-        for key in &victims {
-            self.remove_files(key);
+        for victim in victims {
+            self.remove_files(victim);
         }
         Ok(())
     }
@@ -433,7 +457,7 @@ impl Inventory {
             }
             state.let_go(key).unwrap_or(0)
         };
-        self.remove_files(key);
+        self.remove_files(Evicted { key: key.clone(), bytes, cause: Cause::Asked });
         Ok(bytes)
     }
 
@@ -445,15 +469,16 @@ impl Inventory {
         let known = {
             let mut state = self.state();
             let same = state.items.get(key).is_some_and(|item| item.generation == lease.generation);
-            same && state.let_go(key).is_some()
+            same.then(|| state.let_go(key)).flatten()
         };
-        if known {
+        if let Some(bytes) = known {
             tracing::error!(%key, "entry is damaged: it is removed and will be fetched again");
-            self.remove_files(key);
+            self.remove_files(Evicted { key: key.clone(), bytes, cause: Cause::Damaged });
         }
     }
 
-    fn remove_files(&self, key: &EntryKey) {
+    fn remove_files(&self, evicted: Evicted) {
+        let key = &evicted.key;
         disk_is_asked();
         let apart = self.cache.set_apart(&self.cache.entry(key));
         self.state().leaving.remove(key);
@@ -464,7 +489,9 @@ impl Inventory {
                 tracing::warn!(%key, %error, "failed to delete an evicted entry; the next start tries again");
             }
         }
-        (self.on_evicted)(key);
+        self.departures.entries.one(evicted.cause);
+        self.departures.bytes.add(evicted.bytes);
+        (self.on_evicted)(evicted);
     }
 
     fn end_lease(&self, lease: &Lease) {

@@ -196,8 +196,8 @@ impl House {
         let ledger = Arc::new(Ledger::open(&cache.ledger()).unwrap());
         let (changes, _) = broadcast::channel(64);
         let gone = changes.clone();
-        let on_evicted = Box::new(move |key: &EntryKey| {
-            let _ = gone.send(Change::Gone { key: key.clone() });
+        let on_evicted = Box::new(move |evicted| {
+            let _ = gone.send(Change::Gone(evicted));
         });
         let limits = Limits { bytes: self.budget, free_floor: 0 };
         let remembered = ledger.remembered().unwrap();

@@ -4,7 +4,6 @@ mod events;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::task::JoinHandle;
 
@@ -443,7 +442,7 @@ impl Kernel {
     /// What must hold at all times.
     fn check(&self) {
         let engine = self.vfs().engine();
-        let started = engine.counters().fetches.load(Ordering::Relaxed);
+        let started = engine.counters().fetches.get();
         assert_eq!(started, self.reference.fetches, "only opens and the user's word fetch");
         assert_eq!(
             self.vfs().inodes.len(),
