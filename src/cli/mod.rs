@@ -17,6 +17,7 @@ mod search;
 mod simulate;
 mod status;
 mod umount;
+mod web;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -56,6 +57,7 @@ pub fn command() -> Command {
         .subcommand(jobs::command())
         .subcommand(cancel::command())
         .subcommand(cache::command())
+        .subcommand(web::command())
         .subcommand(config::command())
         .subcommand(Command::new(CHILD).hide(true))
 }
@@ -92,6 +94,7 @@ pub fn main() -> ExitCode {
             "jobs" => jobs::run(arguments).await,
             "cancel" => cancel::run(arguments).await,
             "cache" => cache::run(arguments).await,
+            "web" => web::run(arguments).await,
             "config" => config::run(arguments),
             other => unreachable!("clap knows no verb '{other}'"),
         }
@@ -108,6 +111,7 @@ fn complain(verb: &str, error: &Failure) -> ExitCode {
         "status" => "show the status",
         "cache" => "manage the cache",
         "config" => "read the configuration",
+        "web" => "give the link of the web page",
         "demo" => "run the demo",
         verb => verb,
     };

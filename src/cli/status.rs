@@ -43,6 +43,9 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
 fn print(status: &Status) {
     let cache = &status.cache;
     println!("mount    {}  (pid {}, since {})", status.mountpoint, status.pid, ago(status.since));
+    if let Some(address) = &status.web {
+        println!("page     {address}  (the link that opens it: clmsfs web)");
+    }
     println!("service  {}", status.api);
     println!("catalog  {} datasets, {} products", status.datasets, status.products);
     println!(

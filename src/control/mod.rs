@@ -3,14 +3,18 @@
 //! * [`status`] — the picture of everything, for people and `--json`; also `.clmsfs/status.json`.
 //! * [`metrics`] — every metric with unit, help and stability, in one table.
 //! * [`server`] — HTTP over a Unix socket of mode 0600, for the verbs that talk to a mount.
+//! * [`actions`] — fetch, cancel, pin, evict: one way for the socket and the web page.
+//! * [`web`] — the page for browsers.
 //! * [`client`] — the other end; [`registry`] — which mounts run on this machine.
 
+pub mod actions;
 pub mod client;
 pub mod metrics;
 mod peers;
 pub mod registry;
 pub mod server;
 pub mod status;
+pub mod web;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -31,6 +35,8 @@ pub struct Mounted {
     pub since: u64,
     /// The file system; set once it is put together (live files are part of it and look back here).
     pub vfs: OnceLock<Arc<Vfs>>,
+    /// Where its web page is, if it has one.
+    pub web: Option<Arc<web::WebPage>>,
     /// Cancelled when the mount is asked to go away.
     pub stop: CancellationToken,
 }

@@ -27,6 +27,9 @@ pub struct Status {
     /// Datasets somebody has looked into, whose records are in memory.
     #[serde(default)]
     pub unpacked: usize,
+    /// Address of the web page, if there is one; it opens with the link of `clmsfs web` only.
+    #[serde(default)]
+    pub web: Option<String>,
     /// The cache.
     pub cache: CacheStatus,
     /// Fetches under way and failed.
@@ -119,6 +122,7 @@ pub fn status(mounted: &Mounted) -> Option<Status> {
         datasets: catalog.datasets().len(),
         products: catalog.product_count(),
         unpacked: catalog.unpacked_count(),
+        web: mounted.web.as_ref().map(|page| page.address()),
         cache: CacheStatus {
             directory: settings.cache_dir.display().to_string(),
             limit: usage.limit,

@@ -16,6 +16,7 @@ use crate::catalog::{Catalog, CatalogError, Dataset, Product};
 use crate::clms::{ApiAddress, Client, ClientOptions, ClmsError, Credentials, ServiceKey};
 use crate::config::{Resolved, Settings};
 use crate::control::registry::{self, Registration};
+use crate::control::web::{self, Door, WebError};
 use crate::control::{Mounted, metrics, server, status};
 use crate::fetch::convert::ConvertLimits;
 use crate::fetch::engine::{Change, Engine, EngineOptions};
@@ -74,6 +75,9 @@ pub enum DaemonError {
     /// The socket of the mount cannot be made.
     #[error("the control socket cannot be made: {0}")]
     Socket(io::Error),
+    /// There can be no web page.
+    #[error(transparent)]
+    Web(#[from] WebError),
     /// Signals cannot be caught.
     #[error("signals cannot be caught: {0}")]
     Signals(io::Error),
@@ -104,6 +108,11 @@ pub async fn run(
     process::keep_memory_private();
     process::raise_file_limit();
     let settings = resolved.settings.clone();
+    // before anything is made: a port in use ends the start
+    let door = match settings.web_listen {
+        Some(address) => Some(Door::take(address.0).await?),
+        None => None,
+    };
     let mountpoint = mountpoint::prepare(mountpoint)?;
     let cache = Arc::new(CacheDir::open(&settings.cache_dir)?);
     let ledger = Arc::new(Ledger::open(&cache.ledger())?);
@@ -132,9 +141,11 @@ pub async fn run(
     let (catalog, fresh) = first_catalog(&cache, &client, settings.catalog_ttl.duration()).await;
     engine.inventory().count_books();
 
+    let page = door.as_ref().map(|door| door.page(&mountpoint)).transpose()?.map(Arc::new);
     let mounted = Arc::new(Mounted {
         mountpoint: mountpoint.clone(),
         settings: resolved,
+        web: page.clone(),
         since: crate::fetch::now(),
         vfs: OnceLock::new(),
         stop,
@@ -155,6 +166,13 @@ pub async fn run(
     // before anybody can open a product, so that nobody orders what is under way
     engine.resume()?;
     let (session_ended, notifier) = start_session(source, &mountpoint, &vfs, &settings).await?;
+    if let Some((door, page)) = door.zip(page) {
+        tracing::info!(
+            address = page.address(),
+            "the web page is open to whoever has the link of clmsfs web"
+        );
+        web::serve(door, Arc::clone(&mounted), page);
+    }
     on_mounted(&mountpoint);
     systemd::notify("READY=1");
     // cleaning a large cache before answering made other people's mounts time out: the mount answers first

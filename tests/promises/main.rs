@@ -43,3 +43,4 @@ mod systemd;
 mod too_large;
 mod vectors;
 mod verbs;
+mod web;
