@@ -4,9 +4,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::Mount;
+use crate::support::wait::PATIENCE;
 
 /// An answer.
 #[derive(Debug)]
@@ -186,24 +187,31 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// The next event: the regions that have changed.
+    /// The next event: the regions that have changed. `None` when `end` is past; signs of life come in between.
     #[track_caller]
-    pub(crate) fn next(&mut self) -> serde_json::Value {
-        loop {
+    fn next_before(&mut self, end: Instant) -> Option<serde_json::Value> {
+        while Instant::now() < end {
             let mut line = String::new();
             assert!(self.lines.read_line(&mut line).unwrap() > 0, "the events have ended");
             if let Some(data) = line.strip_prefix("data: ") {
-                return serde_json::from_str(data).unwrap();
+                return Some(serde_json::from_str(data).unwrap());
             }
         }
+        None
+    }
+
+    /// The next event.
+    #[track_caller]
+    pub(crate) fn next(&mut self) -> serde_json::Value {
+        self.next_before(Instant::now() + PATIENCE).expect("an event in time")
     }
 
     /// Reads on until a region has these words, through however many events.
     #[track_caller]
     pub(crate) fn until(&mut self, region: &str, words: &str) {
+        let end = Instant::now() + PATIENCE;
         let mut last = String::new();
-        for _ in 0..1000 {
-            let changed = self.next();
+        while let Some(changed) = self.next_before(end) {
             last = changed[region]["html"].as_str().map_or(last, str::to_owned);
             if last.contains(words) {
                 return;

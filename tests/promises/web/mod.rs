@@ -179,7 +179,7 @@ fn the_buttons_do_what_the_verbs_do_and_events_tell_of_it() {
     let mut events = browser.follow("/events?view=product&dataset=data&product=leaf");
     events.until("state", "not on this machine");
     browser.press("fetch", "data/leaf").expect(303);
-    events.until("state", "waiting in the service&#39;s queue");
+    events.until("state", "waiting in the service's queue");
     assert!(browser.page("/jobs").contains("no reader waits"));
     browser.press("cancel", "data/leaf").expect(303);
     wait::until_true("a cancelled fetch", || mount.state("leaf") == "cold");
