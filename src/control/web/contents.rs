@@ -11,12 +11,18 @@ use crate::view::{ServedVector, served_names, served_vectors};
 /// Classes, layers and files that are listed of each.
 const LISTED: usize = 60;
 
-/// All of it; `folder` is the product's directory, `picture` the address of its preview.
-pub(super) fn all(meta: &EntryMeta, folder: &str, picture: &str) -> Markup {
+/// Its preview at the address `source`; nothing where it holds no raster.
+pub(super) fn picture(meta: &EntryMeta, source: &str) -> Markup {
     html! {
         @if !meta.rasters.is_empty() {
-            img.preview src=(picture) alt={ "Preview of " (shown(&meta.product)) };
+            img.preview src=(source) alt={ "Preview of " (shown(&meta.product)) };
         }
+    }
+}
+
+/// All of it; `folder` is the product's directory.
+pub(super) fn all(meta: &EntryMeta, folder: &str) -> Markup {
+    html! {
         @for (raster, name) in meta.rasters.iter().zip(served_names(meta)) {
             section { h2 { (shown(&name)) } (raster_facts(raster)) (copyable(&commands::raster(&format!("{folder}/{name}")))) (classes(&raster.classes)) }
         }
@@ -55,7 +61,7 @@ fn raster_facts(raster: &RasterMeta) -> Markup {
             (row("Pixel size", Some(format!("{}{unit}", raster.geotransform[1].abs()))))
             (row("Nodata", raster.nodata.map(|value| value.0.to_string())))
             (row("Dates", times.map(|(first, last)| format!("{}, {} to {}", raster.times.len(), day(*first), day(*last)))))
-            (row("Scale, offset", band.and_then(|band| band.scale.or(band.offset).map(|_| format!("{}, {}", band.scale.unwrap_or(1.0), band.offset.unwrap_or(0.0))))))
+            (row("Scale, offset", band.map(|band| (band.scale.unwrap_or(1.0), band.offset.unwrap_or(0.0))).filter(|pair| *pair != (1.0, 0.0)).map(|(scale, offset)| format!("{scale}, {offset}"))))
             (row("Unit", band.map(|band| shown(&band.unit)).filter(|unit| !unit.is_empty())))
             (row("Values", band.and_then(|band| band.statistics).map(|all| {
                 format!("{:.6} to {:.6}, mean {:.4}, {:.1} % valid", Short(all.minimum), Short(all.maximum), all.mean, all.valid_percent)
@@ -156,7 +162,8 @@ mod tests {
         let mut raster = fixture::classes("r", 10, 10);
         raster.classes =
             vec![Class { value: 1, name: "<script>\u{202e}\n".to_owned(), color: Some([1, 2, 255, 0]) }];
-        let shown = all(&fixture::meta("p<b>", vec![raster]), "/m/d/p", "/preview/d/p.png").into_string();
+        let meta = fixture::meta("p<b>", vec![raster]);
+        let shown = all(&meta, "/m/d/p").into_string() + &picture(&meta, "/preview/d/p.png").into_string();
         assert!(shown.contains("&lt;script&gt;\u{fffd} ") && !shown.contains("<script>"), "{shown}");
         assert!(shown.contains("#0102ff") && !shown.contains("<b>p") && !shown.contains("p<b>"), "{shown}");
     }

@@ -27,7 +27,7 @@ fn facts(site: &Site, vfs: &Vfs, status: &Status) -> Markup {
         ul.tiles {
             li { b { (grouped(going)) } span { (if going == 1 { "fetch under way" } else { "fetches under way" }) } }
             li { b { (grouped(waiting)) } span { (if waiting == 1 { "reader waits" } else { "readers wait" }) } }
-            li { b { (grouped(status.cache.entries)) } span { "products here" } }
+            li { b { (grouped(status.cache.entries)) } span { (if status.cache.entries == 1 { "product here" } else { "products here" }) } }
             li { b { (size(status.cache.used)) } span { "of " (size(status.cache.limit)) } }
         }
         dl.facts {

@@ -150,8 +150,9 @@ pub(super) fn regions(site: &Site, vfs: &Vfs, dataset: &str, name: &str) -> Resu
     let local = |error: crate::vfs::error::VfsError| Problem::local(error.to_string());
     let folder = site.mounted.mountpoint.join(dataset).join(name).display().to_string();
     // what a look finds may be gone or come in the meantime: each part says what it has found
-    let picture = format!("/preview/{}/{}.png", segment(dataset), segment(name));
-    let held = vfs.look(product, |meta| contents::all(meta, &folder, &picture)).map_err(local)?;
+    let source = format!("/preview/{}/{}.png", segment(dataset), segment(name));
+    let look = vfs.look(product, |meta| (contents::all(meta, &folder), contents::picture(meta, &source)));
+    let (held, picture) = look.map_err(local)?.unzip();
     let place = match held {
         Some(_) => Outline::of_item(&vfs.description(product).map_err(local)?),
         None => outline(product.dataset()),
@@ -166,7 +167,7 @@ pub(super) fn regions(site: &Site, vfs: &Vfs, dataset: &str, name: &str) -> Resu
                     None => { h2 { "Open it" } (expected(product, &folder)) }
                 }
             }
-            (map(&place))
+            div { @if let Some(picture) = picture { (picture) } (map(&place)) }
         }
     };
     Ok([

@@ -51,7 +51,8 @@ pub(super) fn lasting(seconds: u64) -> String {
 pub(super) fn moment(then: u64) -> Markup {
     let now = crate::fetch::now();
     let text = match now.checked_sub(then) {
-        Some(past) if past < 5_000 => "just now".to_owned(),
+        // not counted in seconds: a page that is looked at would change with each of them
+        Some(past) if past < 60_000 => "less than a minute ago".to_owned(),
         Some(past) => format!("{} ago", lasting(past / 1000)),
         None => format!("in {}", lasting((then - now).div_ceil(1000))),
     };

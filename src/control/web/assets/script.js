@@ -32,18 +32,39 @@ function replace(element, html) {
   addCopyButtons(element);
 }
 
+// A press on a button begins and ends on the same button: nothing is replaced in between.
+let pressed = false;
+let postponed = [];
+addEventListener("pointerdown", () => { pressed = true; }, true);
+for (const end of ["pointerup", "pointercancel"]) {
+  addEventListener(end, () => setTimeout(() => {
+    pressed = false;
+    const waiting = postponed;
+    postponed = [];
+    waiting.forEach((regions) => update(regions));
+  }), true);
+}
+
+function update(regions) {
+  if (pressed) {
+    postponed.push(regions);
+    return;
+  }
+  for (const [name, region] of Object.entries(regions)) {
+    const element = document.querySelector(`[data-live="${CSS.escape(name)}"]`);
+    if (!element || element.dataset.version === region.version) continue;
+    replace(element, region.html);
+    element.dataset.version = region.version;
+    sayWhatIsIn(element);
+  }
+}
+
 function followEvents() {
   const address = document.body.dataset.events;
   if (!address) return;
   const source = new EventSource(address);
   source.addEventListener("regions", (event) => {
-    for (const [name, region] of Object.entries(JSON.parse(event.data))) {
-      const element = document.querySelector(`[data-live="${CSS.escape(name)}"]`);
-      if (!element || element.dataset.version === region.version) continue;
-      replace(element, region.html);
-      element.dataset.version = region.version;
-      sayWhatIsIn(element);
-    }
+    update(JSON.parse(event.data));
     document.body.dataset.connection = "live";
   });
   source.addEventListener("error", () => {
