@@ -173,6 +173,7 @@ def test_by_keyboard_alone(world, visit):
     expect(page.locator("#told")).to_contain_text("Pinned")
     tab_to("Unpin")
     page.keyboard.press("Space")
+    expect(page.locator("#told")).to_contain_text("Not pinned")
     # the way to another page and a choice in a form
     page.goto(world.address + "/datasets")
     page.get_by_label("State").focus()
