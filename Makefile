@@ -3,11 +3,12 @@ SHELL := /bin/bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test fuzz interop-qgis crash soak bench build lint fmt clean
+.PHONY: help demo test test-web fuzz interop-qgis crash soak bench build lint fmt clean
 
 help:
 	@echo "make demo    build, mount a simulated service and walk through it; leaves nothing behind"
 	@echo "make test    lint, all tests (through real mounts), and how many ran"
+	@echo "make test-web   the web page in a real Chromium (installs it: 100 MB), screenshots in $(TARGET)/web-screenshots"
 	@echo "make fuzz    feed every reader of foreign bytes with made-up ones, each for FUZZ_SECONDS (60)"
 	@echo "make interop-qgis   what QGIS makes of every kind of package (installs QGIS: 680 MB)"
 	@echo "make crash   kill the daemon 208 times, and lose power at thousands of moments (ten minutes)"
@@ -28,6 +29,14 @@ test:
 	@scripts/system-packages test
 	@scripts/interop-python
 	@CLMSFS_TEST_PYTHON="$(abspath $(TARGET))/interop/bin/python" scripts/run-tests
+
+# CLMSFS_WEB_SCREENSHOTS=docs/web make test-web writes those that the documents show.
+test-web:
+	@scripts/system-packages web
+	@scripts/interop-python web
+	$(CARGO) build --locked
+	CLMSFS_TEST_BINARY="$(abspath $(TARGET))/debug/clmsfs" CLMSFS_WEB_SCREENSHOTS="$(or $(CLMSFS_WEB_SCREENSHOTS),$(TARGET)/web-screenshots)" \
+	PYTHONDONTWRITEBYTECODE=1 $(TARGET)/interop-web/bin/python -m pytest -p no:cacheprovider tests/web
 
 fuzz:
 	@scripts/system-packages build

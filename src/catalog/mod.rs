@@ -25,7 +25,7 @@ pub use index::{Catalog, LeftOut};
 pub use names::{DatasetName, ProductName, RESERVED_IN_DATASET, RESERVED_IN_ROOT};
 pub use period::Period;
 pub use product::{Kind, Product};
-pub use stac::{catalog_document, collection_document, item_document};
+pub use stac::{LICENCE_PAGE, catalog_document, collection_document, item_document};
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,7 @@ mod search;
 mod simulate;
 mod status;
 mod umount;
+mod web;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -77,6 +78,7 @@ pub fn command() -> Command {
         .subcommand(metrics::command())
         .subcommand(cancel::command())
         .subcommand(cache::command())
+        .subcommand(web::command())
         .subcommand(config::command())
         .subcommand(doctor::command())
         .subcommand(bugreport::command())
@@ -121,6 +123,7 @@ pub fn main() -> ExitCode {
             "metrics" => metrics::run(arguments).await,
             "cancel" => cancel::run(arguments).await,
             "cache" => cache::run(arguments).await,
+            "web" => web::run(arguments).await,
             "config" => config::run(arguments),
             "doctor" => doctor::run(arguments).await,
             "bugreport" => bugreport::run(arguments).await,
@@ -154,6 +157,7 @@ fn complain(verb: &str, error: &Failure) -> ExitCode {
         "status" => "show the status",
         "cache" => "manage the cache",
         "config" => "read the configuration",
+        "web" => "give the link of the web page",
         "demo" => "run the demo",
         "bugreport" => "write the report",
         verb => verb,

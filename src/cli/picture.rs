@@ -74,6 +74,9 @@ fn summary(status: &Status, now: u64, width: Option<usize>) -> Vec<String> {
     details.extend(cache.disk_free.map(|free| format!("{} free on its disk", size(free))));
     details.push(printable(&cache.directory));
     let waiting: usize = status.jobs.iter().map(|job| job.waiting).sum();
+    let page = status.web.as_ref().map(|address| {
+        format!("page     {}  (the link that opens it: clmsfs web)", printable(address))
+    });
     let lines = [
         format!(
             "mount    {}  (pid {}, clmsfs {}, for {})",
@@ -103,7 +106,9 @@ fn summary(status: &Status, now: u64, width: Option<usize>) -> Vec<String> {
             if waiting == 0 { "none waits".to_owned() } else { format!("{waiting} waiting") }
         ),
     ];
-    lines.into_iter().map(|line| fitted(line, width)).collect()
+    let (mount, others) = lines.split_at(1);
+    let lines = mount.iter().cloned().chain(page).chain(others.iter().cloned());
+    lines.map(|line| fitted(line, width)).collect()
 }
 
 /// The heading of the table of jobs, and for each job its row and the lines below it.

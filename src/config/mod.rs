@@ -21,6 +21,7 @@ pub mod flags;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod hosts;
+mod listen;
 pub mod mount_options;
 mod options;
 pub mod rules;
@@ -33,6 +34,7 @@ mod values;
 pub use choices::{LogFilter, OnMiss, Profile, Threads};
 pub use error::ConfigError;
 pub use hosts::HostList;
+pub use listen::ListenAddress;
 pub use options::{Kind, OPTIONS, OptionSpec, PartialSettings, Source, find};
 pub use rules::{Action, Answer, Decision, Opener, Reason, Rule, decide};
 pub use settings::{Resolved, Row, Settings, default_config_file};

@@ -212,6 +212,7 @@ const OPENING: &str = "Opening cold files";
 const FETCHING: &str = "Fetching";
 const CONVERTING: &str = "Converting";
 const MOUNT: &str = "Mount";
+const WEB: &str = "Web page";
 
 /// Every option, in the order in which documents list them.
 pub const OPTIONS: &[OptionSpec] = &[
@@ -267,4 +268,8 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Where metrics for Prometheus are served over plain HTTP (`GET /metrics`), such as 127.0.0.1:9469. Whoever reaches the port may read them: docs/METRICS.md says what they tell."),
     option!(log, Value "FILTER", MOUNT, values::parse, values::show,
         "Which log lines are written: off, error, warn, info, debug, trace, or by module: 'info,clmsfs::fetch=debug'."),
+    option!(web_listen, Value "ADDRESS:PORT|none", WEB, values::optional, values::show_optional,
+        "Where the web page is served, for example 127.0.0.1:8080; port 0 is any free one. It is plain HTTP and opens with the link of `clmsfs web` only."),
+    option!(web_hosts, Value "HOST,…|none", WEB, values::own_names, values::show_optional,
+        "Names by which browsers may call the web page besides localhost and addresses, for a proxy in front of it."),
 ];

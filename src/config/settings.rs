@@ -10,6 +10,7 @@ use super::choices::{LogFilter, OnMiss, Profile, Threads};
 use super::error::ConfigError;
 use super::file;
 use super::hosts::HostList;
+use super::listen::ListenAddress;
 use super::options::{self, OptionSpec, PartialSettings, Source};
 use super::rules::{self, Rule};
 use super::size::ByteSize;
@@ -66,6 +67,10 @@ pub struct Settings {
     pub metrics_listen: Option<SocketAddr>,
     /// Which log lines are written.
     pub log: LogFilter,
+    /// Where the web page is served, `None` = nowhere.
+    pub web_listen: Option<ListenAddress>,
+    /// Names by which browsers may call it, besides localhost and addresses.
+    pub web_hosts: Option<HostList>,
     /// The administrator's rules in the order of the file, then the shipped ones of the profile.
     pub rules: Vec<Rule>,
 }
@@ -121,6 +126,8 @@ impl Settings {
             ingest_threads: Threads::Auto,
             metrics_listen: None,
             log: "info".parse().expect("a constant that a test parses"),
+            web_listen: None,
+            web_hosts: None,
             rules: Vec::new(),
         }
     }
@@ -353,6 +360,8 @@ mod tests {
         }
         assert!(refused("cache_dir", "~/cache").contains("shell"));
         assert!(refused("cash_size", "1GB").contains("cache_size"));
+        assert!(refused("web_listen", "8080").contains("127.0.0.1:8080"));
+        assert!(refused("web_hosts", "clms.example.org,*.org").contains("'*.org'"));
         let mut contradiction = flag("poll_min", "20s");
         contradiction.overlay(&flag("poll_max", "10s"));
         assert!(Settings::resolve(&contradiction, NOTHING, None).unwrap_err().to_string().contains("swap"));

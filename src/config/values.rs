@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
+use super::hosts::HostList;
 use super::size::ByteSize;
 use super::span::Span;
 
@@ -138,6 +139,15 @@ pub(super) fn api_url(text: &str) -> Result<Url, String> {
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
     Ok(url)
+}
+
+/// Whole names only: a wildcard would let a stranger's name lead a browser here.
+pub(super) fn own_names(text: &str) -> Result<Option<HostList>, String> {
+    let names: Option<HostList> = optional(text)?;
+    match names.iter().flat_map(HostList::patterns).find(|name| name.contains('*')) {
+        Some(name) => Err(format!("'{name}' stands for many; write each name, for example clms.example.org")),
+        None => Ok(names),
+    }
 }
 
 pub(super) fn cache_size(text: &str) -> Result<ByteSize, String> {

@@ -4,7 +4,11 @@
 //! * [`metrics`] — every metric with unit, help and stability, in one table; [`exporter`] — the same over HTTP.
 //! * [`server`] — HTTP over a Unix socket of mode 0600, for the verbs that talk to a mount.
 //! * [`client`] — the other end; [`registry`] — which mounts run on this machine; [`free_space`] — of the cache's disk.
+//! * [`actions`] — fetch, cancel, pin, evict: one way for the socket and the web page.
+//! * [`web`] — the page for browsers.
+//! * [`client`] — the other end; [`registry`] — which mounts run on this machine.
 
+pub mod actions;
 pub mod client;
 pub mod exporter;
 pub mod free_space;
@@ -13,6 +17,7 @@ mod peers;
 pub mod registry;
 pub mod server;
 pub mod status;
+pub mod web;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -38,6 +43,8 @@ pub struct Mounted {
     pub service: Arc<Counts>,
     /// What the cache's disk said last.
     pub free_space: free_space::FreeSpace,
+    /// Where its web page is, if it has one.
+    pub web: Option<Arc<web::WebPage>>,
     /// Cancelled when the mount is asked to go away.
     pub stop: CancellationToken,
 }

@@ -98,6 +98,15 @@ pub fn socket(mountpoint: &Path) -> io::Result<PathBuf> {
     Ok(directory()?.join(format!("{}-{}.sock", stem(mountpoint), std::process::id())))
 }
 
+/// Where the secret of the web page of a mount belongs. It outlives the mount, so that a browser that was let in once is
+/// let in after a restart.
+///
+/// # Errors
+/// See [`directory`].
+pub fn web_token(mountpoint: &Path) -> io::Result<PathBuf> {
+    Ok(directory()?.join(format!("{}.web-token", stem(mountpoint))))
+}
+
 /// Whoever changes the directory holds this lock: what is seen dead is then still so when it is removed.
 fn lock(directory: &Path) -> io::Result<fs::File> {
     let file = fs::OpenOptions::new().create(true).append(true).open(directory.join("lock"))?;

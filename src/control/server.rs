@@ -15,18 +15,19 @@ use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 
-use crate::catalog::{Catalog, Product};
+use crate::catalog::Product;
 use crate::clms::TaskId;
-use crate::fetch::engine::{Engine, Refusal, Target, Ticket};
 use crate::fetch::state::Progress;
-use crate::store::StoreError;
 use crate::store::verify;
 use crate::vfs::Vfs;
-use crate::vfs::tree::{entry_key, is_served, target};
+use crate::vfs::tree::entry_key;
 
-use super::peers::{Owners, own_uid};
+use super::actions::{self, Action, resolve};
+use super::peers::Owners;
 use super::status::{jobs, status};
 use super::{Mounted, metrics};
+
+pub use super::actions::{Ids, Outcome};
 
 /// What a product is, for `search`, `ls` and `fetch`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,13 @@ pub struct DatasetLine {
     pub products: usize,
 }
 
+/// How a browser gets in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebLink {
+    /// The address with the secret.
+    pub link: String,
+}
+
 /// A line of `cache ls`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheLine {
@@ -66,28 +74,6 @@ pub struct CacheLine {
     pub pinned: bool,
     /// Readers that have it open.
     pub readers: usize,
-}
-
-/// Outcome of one of several things asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// What it was about.
-    pub id: String,
-    /// Done?
-    pub ok: bool,
-    /// What happened.
-    pub message: String,
-}
-
-/// Ids in the body of a request.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Ids {
-    /// `<dataset>/<product>`, `<dataset>|<file>`, or paths below the mount.
-    #[serde(default)]
-    pub ids: Vec<String>,
-    /// Task ids of the service.
-    #[serde(default)]
-    pub tasks: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -123,6 +109,7 @@ pub async fn serve(mounted: Arc<Mounted>, socket: &Path) -> io::Result<()> {
         .route("/cache/pin", post(post_pin))
         .route("/cache/unpin", post(post_unpin))
         .route("/cache/verify", post(post_verify))
+        .route("/web", get(get_web))
         .route("/stop", post(post_stop))
         .with_state(mounted);
     tokio::spawn(async move {
@@ -222,66 +209,19 @@ async fn get_search(State(mounted): Shared, Query(query): Query<TextQuery>) -> R
     Ok(Json(lines).into_response())
 }
 
-/// Finds the product that an id of the user means.
-fn resolve<'a>(catalog: &'a Catalog, mounted: &Mounted, id: &str) -> Result<Product<'a>, String> {
-    let below = Path::new(id).strip_prefix(&mounted.mountpoint).ok().and_then(Path::to_str);
-    catalog.find(below.unwrap_or(id)).ok_or_else(|| {
-        format!("no product '{id}': give <dataset>/<product>, a path below the mount, or dataset|file; see clmsfs search")
-    })
-}
-
-/// Does `act` for every id.
-fn for_each(
-    mounted: &Mounted,
-    ids: &Ids,
-    act: impl Fn(&Vfs, Product<'_>) -> Result<String, String>,
-) -> Result<Response, Refused> {
-    let vfs = vfs(mounted)?;
-    let catalog = vfs.catalog();
-    let outcomes: Vec<Outcome> = ids
-        .ids
-        .iter()
-        .map(|id| {
-            let result = resolve(&catalog, mounted, id).and_then(|product| act(&vfs, product));
-            outcome(id, result)
-        })
-        .collect();
-    Ok(Json(outcomes).into_response())
-}
-
-fn outcome(id: &str, result: Result<String, String>) -> Outcome {
-    match result {
-        Ok(message) => Outcome { id: id.to_owned(), ok: true, message },
-        Err(message) => Outcome { id: id.to_owned(), ok: false, message },
-    }
+/// Does `action` with every id.
+async fn act(mounted: Arc<Mounted>, ids: Ids, action: Action) -> Result<Response, Refused> {
+    let vfs = vfs(&mounted)?;
+    blocking(move || Ok(Json(actions::act(&vfs, &mounted.mountpoint, action, &ids.ids)).into_response()))
+        .await
 }
 
 async fn post_fetch(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Response, Refused> {
-    fetch(mounted, ids, |engine, target, uid| engine.request(target, uid, true)).await
+    act(mounted, ids, Action::Fetch).await
 }
 
 async fn post_refresh(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Response, Refused> {
-    fetch(mounted, ids, Engine::refresh).await
-}
-
-/// Starts a fetch of every id in the way of `start`.
-async fn fetch(
-    mounted: Arc<Mounted>,
-    ids: Ids,
-    start: impl Fn(&Engine, &Target, u32) -> Result<Ticket, Refusal> + Send + 'static,
-) -> Result<Response, Refused> {
-    let uid = own_uid();
-    blocking(move || {
-        for_each(&mounted, &ids, |vfs, product| {
-            if !is_served(product) {
-                return Err("data of this format is not served by this release: see its item.json".to_owned());
-            }
-            let target = target(product);
-            let result = start(vfs.engine(), &target, uid);
-            result.map(|_| target.path).map_err(|refusal| refusal.to_string())
-        })
-    })
-    .await
+    act(mounted, ids, Action::Refresh).await
 }
 
 async fn post_progress(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Response, Refused> {
@@ -290,7 +230,7 @@ async fn post_progress(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<R
     let lines: Vec<_> = ids
         .ids
         .iter()
-        .filter_map(|id| resolve(&catalog, &mounted, id).ok())
+        .filter_map(|id| resolve(&catalog, &mounted.mountpoint, id).ok())
         .map(|product| {
             let line = product_line(&vfs, product);
             let progress = vfs.engine().under_way(&entry_key(product)).unwrap_or(line.progress);
@@ -308,18 +248,12 @@ async fn post_cancel(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Res
             None => Err("it is not the number of a task: clmsfs jobs shows them".to_owned()),
             Some(task) => engine.cancel_task(&task).await.map_err(|failure| failure.to_string()),
         };
-        tasks.push(outcome(text, result.map(|()| "cancelled at the service".to_owned())));
+        tasks.push(Outcome::of(text, result.map(|()| "cancelled at the service".to_owned())));
     }
     if !tasks.is_empty() {
         return Ok(Json(tasks).into_response());
     }
-    for_each(&mounted, &ids, |vfs, product| {
-        if vfs.engine().cancel(&entry_key(product)) {
-            Ok("cancelled".to_owned())
-        } else {
-            Err("nothing is being fetched: see clmsfs jobs".to_owned())
-        }
-    })
+    act(mounted, ids, Action::Cancel).await
 }
 
 async fn get_cache(State(mounted): Shared) -> Result<Response, Refused> {
@@ -349,33 +283,15 @@ async fn get_cache(State(mounted): Shared) -> Result<Response, Refused> {
 }
 
 async fn post_evict(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Response, Refused> {
-    blocking(move || {
-        for_each(&mounted, &ids, |vfs, product| {
-            let evicted = vfs.engine().inventory().evict(&entry_key(product));
-            evicted.map(|bytes| format!("{bytes} bytes freed")).map_err(|error: StoreError| error.to_string())
-        })
-    })
-    .await
+    act(mounted, ids, Action::Evict).await
 }
 
-async fn post_pin(mounted: Shared, ids: Json<Ids>) -> Result<Response, Refused> {
-    pin(mounted, ids, true).await
+async fn post_pin(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Response, Refused> {
+    act(mounted, ids, Action::Pin).await
 }
 
-async fn post_unpin(mounted: Shared, ids: Json<Ids>) -> Result<Response, Refused> {
-    pin(mounted, ids, false).await
-}
-
-async fn pin(State(mounted): Shared, Json(ids): Json<Ids>, pinned: bool) -> Result<Response, Refused> {
-    blocking(move || {
-        for_each(&mounted, &ids, |vfs, product| {
-            let target = target(product);
-            let done = vfs.engine().pin(&target.key, &target.path, pinned);
-            let word = if pinned { "pinned" } else { "unpinned" };
-            done.map(|()| word.to_owned()).map_err(|error| error.to_string())
-        })
-    })
-    .await
+async fn post_unpin(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Response, Refused> {
+    act(mounted, ids, Action::Unpin).await
 }
 
 /// Proves every chunk of the named entries, or of all.
@@ -387,9 +303,9 @@ async fn post_verify(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Res
         let mut outcomes = Vec::new();
         let mut wanted = Vec::new();
         for id in &ids.ids {
-            match resolve(&catalog, &mounted, id) {
+            match resolve(&catalog, &mounted.mountpoint, id) {
                 Ok(product) => wanted.push((id.clone(), entry_key(product))),
-                Err(message) => outcomes.push(outcome(id, Err(message))),
+                Err(message) => outcomes.push(Outcome::of(id, Err(message))),
             }
         }
         if ids.ids.is_empty() {
@@ -406,7 +322,7 @@ async fn post_verify(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Res
         for (id, key) in wanted {
             let Some(lease) = engine.inventory().lease(&key) else {
                 let error = StoreError::Unknown { key };
-                outcomes.push(outcome(&id, Err(error.to_string())));
+                outcomes.push(Outcome::of(&id, Err(error.to_string())));
                 continue;
             };
             let proof = verify::full(lease.directory(), |_| std::ops::ControlFlow::Continue(()));
@@ -418,7 +334,7 @@ async fn post_verify(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Res
                 }
                 Err(error) => Err(error.to_string()),
             };
-            outcomes.push(outcome(&id, result));
+            outcomes.push(Outcome::of(&id, result));
         }
         Ok(Json(outcomes).into_response())
     })
@@ -442,6 +358,15 @@ fn proven(proof: &verify::Proof) -> String {
         words.push("no seal (an earlier release set none): descriptions and tags are not proven".to_owned());
     }
     words.join(", ")
+}
+
+/// The link that lets a browser in: told to the owner of the mount and to nobody else.
+async fn get_web(State(mounted): Shared) -> Result<Response, Refused> {
+    let page = mounted.web.as_ref().ok_or_else(|| {
+        let message = "this mount has no web page: mount with --web-listen 127.0.0.1:0, or set web_listen";
+        Refused(StatusCode::NOT_FOUND, message.to_owned())
+    })?;
+    Ok(Json(WebLink { link: page.link() }).into_response())
 }
 
 async fn post_stop(State(mounted): Shared) -> &'static str {

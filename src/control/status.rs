@@ -30,6 +30,9 @@ pub struct Status {
     /// Milliseconds since 1970 when the catalogue was read from the service; `None` while there is none.
     #[serde(default)]
     pub catalog_fetched: Option<u64>,
+    /// Address of the web page, if there is one; it opens with the link of `clmsfs web` only.
+    #[serde(default)]
+    pub web: Option<String>,
     /// The cache.
     pub cache: CacheStatus,
     /// Fetches under way and failed.
@@ -138,6 +141,7 @@ pub fn status(mounted: &Mounted) -> Option<Status> {
         products: catalog.product_count(),
         unpacked: catalog.unpacked_count(),
         catalog_fetched: u64::try_from(fetched).ok().filter(|fetched| *fetched > 0),
+        web: mounted.web.as_ref().map(|page| page.address()),
         cache: CacheStatus {
             directory: settings.cache_dir.display().to_string(),
             limit: usage.limit,

@@ -17,6 +17,7 @@ use crate::clms::{ApiAddress, Client, ClientOptions, ClmsError, Credentials, Ser
 use crate::config::{Resolved, Settings};
 use crate::control::exporter::{Port, PortError};
 use crate::control::registry::{self, Registration};
+use crate::control::web::{self, Door, WebError};
 use crate::control::{Mounted, free_space, metrics, server, status};
 use crate::fetch::convert::ConvertLimits;
 use crate::fetch::engine::{Change, Engine, EngineOptions};
@@ -81,6 +82,9 @@ pub enum DaemonError {
     /// The port of the metrics cannot be had.
     #[error(transparent)]
     Port(#[from] PortError),
+    /// There can be no web page.
+    #[error(transparent)]
+    Web(#[from] WebError),
     /// Signals cannot be caught.
     #[error("signals cannot be caught: {0}")]
     Signals(io::Error),
@@ -115,6 +119,11 @@ pub async fn run(
         Some(address) => Some(Port::take(address).await?),
         None => None,
     };
+    // before anything is made: a port in use ends the start
+    let door = match settings.web_listen {
+        Some(address) => Some(Door::take(address.0).await?),
+        None => None,
+    };
     let mountpoint = mountpoint::prepare(mountpoint)?;
     let cache = Arc::new(CacheDir::open(&settings.cache_dir)?);
     let ledger = Arc::new(Ledger::open(&cache.ledger())?);
@@ -143,9 +152,11 @@ pub async fn run(
     let (catalog, fresh) = first_catalog(&cache, &client, settings.catalog_ttl.duration()).await;
     engine.inventory().count_books();
 
+    let page = door.as_ref().map(|door| door.page(&mountpoint)).transpose()?.map(Arc::new);
     let mounted = Arc::new(Mounted {
         mountpoint: mountpoint.clone(),
         settings: resolved,
+        web: page.clone(),
         since: crate::fetch::now(),
         vfs: OnceLock::new(),
         service: Arc::clone(client.counts()),
@@ -168,6 +179,13 @@ pub async fn run(
     // before anybody can open a product, so that nobody orders what is under way
     engine.resume()?;
     let (session_ended, notifier) = start_session(source, &mountpoint, &vfs, &settings).await?;
+    if let Some((door, page)) = door.zip(page) {
+        tracing::info!(
+            address = page.address(),
+            "the web page is open to whoever has the link of clmsfs web"
+        );
+        web::serve(door, Arc::clone(&mounted), page);
+    }
     on_mounted(&mountpoint);
     if let Some(port) = metrics_port {
         port.serve(Arc::clone(&mounted));

@@ -5,6 +5,7 @@
 //! * [`open`] — opening and reading; the only place that starts fetches, and the only calls that may wait.
 //! * [`xattr`] — `user.clmsfs.*`; [`views`] — open views of ready products; [`opener`] — who asks, from `/proc`.
 //! * [`counters`] — what was asked for, for metrics.
+//! * `look` — what may be shown of a product besides its files, without using it.
 //! * [`error`] — what can fail, and the one table of errnos.
 //!
 //! Everything but [`open::PendingOpen::wait`] answers from memory or the local disk.
@@ -15,6 +16,7 @@ pub mod error;
 pub mod inodes;
 mod items;
 pub mod listing;
+mod look;
 pub mod node;
 pub mod open;
 pub mod opener;

@@ -50,3 +50,4 @@ mod unpack_ahead;
 mod vectors;
 mod verbs;
 mod watching;
+mod web;

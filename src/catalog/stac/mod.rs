@@ -33,7 +33,7 @@ const COG_TYPE: &str = "image/tiff; application=geotiff; profile=cloud-optimized
 /// Media type of Zarr stores.
 const ZARR_TYPE: &str = "application/vnd.zarr";
 /// Where the terms of use are.
-const LICENCE_PAGE: &str = "https://land.copernicus.eu/en/data-policy";
+pub const LICENCE_PAGE: &str = "https://land.copernicus.eu/en/data-policy";
 /// The service's site.
 const SITE: &str = "https://land.copernicus.eu";
 

@@ -57,6 +57,13 @@ pub struct Holding {
     pub readers: usize,
 }
 
+impl Holding {
+    /// Open or pinned: never a victim of eviction.
+    pub fn is_held(&self) -> bool {
+        self.readers > 0 || self.pinned
+    }
+}
+
 /// Use of the budget, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
