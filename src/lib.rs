@@ -23,7 +23,7 @@
 //! | [`control`] | what a running mount tells about itself: status, metrics, socket |
 //! | [`fuse`] | thin adapter to the kernel: reply, errno, passthrough, kill watcher, session |
 //! | [`cli`] | one file per verb; nothing but arguments, progress bars and text |
-//! | [`text`] | what of others' texts may be shown; below all floors |
+//! | [`text`], [`live`] | what of others' texts may be shown; values that a reload replaces; below all floors |
 
 pub mod catalog;
 pub mod cli;
@@ -36,6 +36,7 @@ pub mod fuse;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod ingest;
+pub mod live;
 pub mod simulator;
 pub mod store;
 mod sync;

@@ -9,24 +9,35 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 
+use crate::config::LogFilter;
 use crate::text;
 
+/// Changes which lines are written.
+pub(super) type SetFilter = Box<dyn Fn(&LogFilter) -> Result<(), String> + Send + Sync>;
+
 /// Sends log lines to standard error, with colours only where a person sees them.
-pub(super) fn start(filter: &str) {
+pub(super) fn start(filter: &str) -> SetFilter {
     let colours =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|text| text.is_empty());
     let started = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(format!("{filter},fuser=error")))
+        .with_env_filter(complete(filter))
         .fmt_fields(Plain)
         .with_writer(std::io::stderr)
         .with_ansi(colours)
         .with_target(false)
         // it would complain on standard error, and panic where that is what fails: a log on a full disk must not end a mount
         .log_internal_errors(false)
-        .try_init();
-    if started.is_err() {
+        .with_filter_reloading();
+    let handle = started.reload_handle();
+    if started.try_init().is_err() {
         tracing::debug!("the log was started before");
     }
+    Box::new(move |filter| handle.reload(complete(filter.as_str())).map_err(|error| error.to_string()))
+}
+
+/// A filter of the settings, without the chatter of a library.
+fn complete(filter: &str) -> EnvFilter {
+    EnvFilter::new(format!("{filter},fuser=error"))
 }
 
 /// Writes `message name=value …`; what a name or a service says never ends a line nor reaches a terminal as a command.

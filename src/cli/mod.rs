@@ -4,26 +4,32 @@
 
 mod cache;
 mod cancel;
+mod completions;
 mod config;
 mod demo;
 mod fetch;
 mod jobs;
 mod log;
 mod ls;
+mod man;
 mod mount;
 mod mount_helper;
 mod output;
+mod reload;
 mod search;
 mod simulate;
 mod status;
 mod umount;
+mod usage;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::{PartialSettings, Resolved, Settings, default_config_file, flags, mount_options};
+use crate::config::{
+    ConfigErrors, PartialSettings, Resolved, Settings, default_config_files, flags, mount_options,
+};
 use crate::control::client::Control;
 
 /// Everything a verb may fail with; its text follows "failed to <verb>: ".
@@ -31,6 +37,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// What a verb ends with.
 type Ending = Result<ExitCode, Failure>;
 
+/// Exit code of wrong usage, and of settings that cannot be.
+const USAGE: u8 = 2;
 /// Exit code of a product that is not there yet.
 const NOT_READY: u8 = 3;
 
@@ -57,7 +65,9 @@ pub fn command() -> Command {
         .subcommand(cancel::command())
         .subcommand(cache::command())
         .subcommand(config::command())
-        .subcommand(Command::new(CHILD).hide(true))
+        .subcommand(reload::command())
+        .subcommand(completions::command())
+        .subcommand(man::command())
 }
 
 /// Runs the program with the arguments of the process.
@@ -70,7 +80,10 @@ pub fn main() -> ExitCode {
     if mount_helper::is_meant() {
         return mount_helper::main();
     }
-    let matches = command().get_matches();
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return usage::complain(&error, USAGE),
+    };
     let (verb, arguments) = matches.subcommand().expect("clap requires a verb");
     if !outlives_its_readers(verb) {
         restore_broken_pipe();
@@ -93,6 +106,9 @@ pub fn main() -> ExitCode {
             "cancel" => cancel::run(arguments).await,
             "cache" => cache::run(arguments).await,
             "config" => config::run(arguments),
+            "reload" => reload::run(arguments).await,
+            "completions" => completions::run(arguments),
+            "man" => man::run(arguments),
             other => unreachable!("clap knows no verb '{other}'"),
         }
     });
@@ -108,11 +124,14 @@ fn complain(verb: &str, error: &Failure) -> ExitCode {
         "status" => "show the status",
         "cache" => "manage the cache",
         "config" => "read the configuration",
+        "completions" => "print completions",
+        "man" => "write the manual",
         "demo" => "run the demo",
         verb => verb,
     };
     output::complain(format_args!("failed to {doing}: {error}"));
-    ExitCode::FAILURE
+    // what was asked for cannot be: trying it again is of no use
+    if error.is::<ConfigErrors>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
 }
 
 /// True for the verbs that serve others: a client that hangs up early, or the end of whoever reads their lines,
@@ -168,12 +187,16 @@ fn config_flag() -> Arg {
     Arg::new("config")
         .long("config")
         .value_name("FILE")
-        .help("Configuration file")
+        .help("Configuration file, in place of those of machine and user")
+        .value_hint(clap::ValueHint::FilePath)
         .value_parser(clap::value_parser!(std::path::PathBuf))
 }
 
-/// Settings from file, environment, `-o` and flags.
-fn settings(arguments: &ArgMatches) -> Result<Resolved, Failure> {
+/// Settings from files, environment, `-o` and flags.
+///
+/// # Errors
+/// Everything that is wrong with them.
+fn settings(arguments: &ArgMatches) -> Result<Resolved, ConfigErrors> {
     let env = |name: &str| std::env::var(name).ok();
     let mut named = None;
     let mut partial = PartialSettings::default();
@@ -185,9 +208,13 @@ fn settings(arguments: &ArgMatches) -> Result<Resolved, Failure> {
         }
     }
     let named = arguments.get_one::<std::path::PathBuf>("config").cloned().or(named);
-    let file = named.or_else(|| default_config_file(env));
+    let files = match named {
+        // whole, so that its place is told whole
+        Some(file) => vec![std::path::absolute(&file).unwrap_or(file)],
+        None => default_config_files(env),
+    };
     partial.overlay(&flags::from_matches(arguments)?);
-    Ok(Settings::resolve(&partial, env, file.as_deref())?)
+    Settings::gather(&partial, env, &files)
 }
 
 /// A path as users wrote it, absolute.

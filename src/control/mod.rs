@@ -3,18 +3,20 @@
 //! * [`status`] — the picture of everything, for people and `--json`; also `.clmsfs/status.json`.
 //! * [`metrics`] — every metric with unit, help and stability, in one table.
 //! * [`server`] — HTTP over a Unix socket of mode 0600, for the verbs that talk to a mount.
-//! * [`client`] — the other end; [`registry`] — which mounts run on this machine.
+//! * [`reload`] — how the settings are read anew. [`client`] — the other end of the socket; [`registry`] — which mounts run on this machine.
 
 pub mod client;
 pub mod metrics;
 mod peers;
 pub mod registry;
+pub mod reload;
 pub mod server;
 pub mod status;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Resolved;
@@ -25,12 +27,21 @@ use crate::vfs::Vfs;
 pub struct Mounted {
     /// Where it is mounted.
     pub mountpoint: PathBuf,
-    /// Its settings.
-    pub settings: Resolved,
+    /// Its settings; whoever must act when they change subscribes.
+    pub settings: watch::Sender<Arc<Resolved>>,
+    /// Where to ask for reading them anew.
+    pub reload: reload::Requests,
     /// Milliseconds since 1970 when it was mounted.
     pub since: u64,
     /// The file system; set once it is put together (live files are part of it and look back here).
     pub vfs: OnceLock<Arc<Vfs>>,
     /// Cancelled when the mount is asked to go away.
     pub stop: CancellationToken,
+}
+
+impl Mounted {
+    /// Its settings as they are now.
+    pub fn settings(&self) -> Arc<Resolved> {
+        Arc::clone(&self.settings.borrow())
+    }
 }

@@ -25,7 +25,7 @@ use crate::vfs::tree::{entry_key, is_served, target};
 
 use super::peers::{Owners, own_uid};
 use super::status::{jobs, status};
-use super::{Mounted, metrics};
+use super::{Mounted, metrics, reload};
 
 /// What a product is, for `search`, `ls` and `fetch`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,6 +121,7 @@ pub async fn serve(mounted: Arc<Mounted>, socket: &Path) -> io::Result<()> {
         .route("/cache/pin", post(post_pin))
         .route("/cache/unpin", post(post_unpin))
         .route("/cache/verify", post(post_verify))
+        .route("/reload", post(post_reload))
         .route("/stop", post(post_stop))
         .with_state(mounted);
     tokio::spawn(async move {
@@ -434,6 +435,15 @@ fn proven(proof: &verify::Proof) -> String {
         words.push("no seal (an earlier release set none): descriptions and tags are not proven".to_owned());
     }
     words.join(", ")
+}
+
+async fn post_reload(State(mounted): Shared) -> Result<Response, Refused> {
+    match reload::ask(&mounted.reload).await {
+        Some(report) => Ok(Json(report).into_response()),
+        None => {
+            Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "this mount cannot read its settings anew".into()))
+        }
+    }
 }
 
 async fn post_stop(State(mounted): Shared) -> &'static str {

@@ -109,7 +109,8 @@ pub fn status(mounted: &Mounted) -> Option<Status> {
     let catalog = vfs.catalog();
     let usage = engine.inventory().usage();
     let counters = engine.counters();
-    let settings = &mounted.settings.settings;
+    let resolved = mounted.settings();
+    let settings = &resolved.settings;
     Some(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),

@@ -110,7 +110,7 @@ pub(super) async fn drive(
         }
     }
     driven.send_modify(|driven| {
-        driven.progress = Progress::of(&job, &inner.options.patience);
+        driven.progress = Progress::of(&job, &inner.options().patience);
         driven.outcome = Some(outcome);
     });
 }
@@ -157,7 +157,7 @@ async fn walk(
             job = job.after(Event::Failed(failure.clone()));
             return (job, End::Failed(failure));
         }
-        driven.send_modify(|driven| driven.progress = Progress::of(&job, &inner.options.patience));
+        driven.send_modify(|driven| driven.progress = Progress::of(&job, &inner.options().patience));
         match &job.step {
             Step::Ready => return (job, End::Published),
             Step::Failed(failure) => {
@@ -217,7 +217,8 @@ async fn perform(
                 let saved = inner.ledger.save_job(job);
                 saved.map_err(|error| Failure::of_ledger(&error))
             };
-            order(inner.service.as_ref(), job, inner.options.link_trust, inner.options.patience, save).await
+            order(inner.service.as_ref(), job, inner.options().link_trust, inner.options().patience, save)
+                .await
         }
         Step::Poll => poll(inner, job, driven, watching).await,
         Step::Download => {
@@ -255,9 +256,9 @@ async fn poll(
                 // a service that is away comes back, whatever stands in its place meanwhile
                 let patience = match error {
                     ClmsError::BadAnswer { .. } | ClmsError::Refused { .. } => {
-                        Some(inner.options.patience.nonsense)
+                        Some(inner.options().patience.nonsense)
                     }
-                    ClmsError::TokenRefused { .. } => Some(inner.options.patience.refusals),
+                    ClmsError::TokenRefused { .. } => Some(inner.options().patience.refusals),
                     _ => None,
                 };
                 if let Some(patience) = patience {
@@ -325,7 +326,7 @@ async fn bring(
         Ok(staging) => staging,
         Err(error) => return Event::Failed(Failure::of_store(&error)),
     };
-    let limit = inner.options.max_package;
+    let limit = inner.options().max_package;
     // a hint: the length that the host gives is what counts, and what is checked
     let announced = job.announced.unwrap_or(0).min(limit.unwrap_or(u64::MAX));
     let (reservation, too_large) = match reserve_announced(inner, room, announced) {
@@ -341,7 +342,7 @@ async fn bring(
         inner.service.as_ref(),
         link,
         &PackageFiles::below(&staging),
-        inner.options.patience.download_pause,
+        inner.options().patience.download_pause,
         |done, total| {
             let news = done.saturating_sub(last.unwrap_or(done));
             last = Some(done);
@@ -409,7 +410,7 @@ async fn process(
         &inner.inventory,
         job,
         Places { staging: &staging, former: former.as_ref().map(Lease::directory) },
-        &inner.options.convert,
+        &inner.options().convert,
         reservation,
         on_progress,
     )

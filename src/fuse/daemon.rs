@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use fuser::{Config, MountOption, Notifier, Session, SessionACL};
 use tokio::runtime::Handle;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, CatalogError, Dataset, Product};
 use crate::clms::{ApiAddress, Client, ClientOptions, ClmsError, Credentials, ServiceKey};
 use crate::config::{Resolved, Settings};
 use crate::control::registry::{self, Registration};
-use crate::control::{Mounted, metrics, server, status};
+use crate::control::{Mounted, metrics, reload as reloading, server, status};
 use crate::fetch::convert::ConvertLimits;
 use crate::fetch::engine::{Change, Engine, EngineOptions};
 use crate::fetch::ledger::{Ledger, LedgerError};
@@ -33,6 +33,8 @@ use super::adapter::Adapter;
 use super::invalidate;
 use super::mountpoint::{self, MountpointError};
 use super::process;
+use super::reload::{Reloader, Reread};
+use super::signals::{Signals, Wish};
 use super::systemd;
 
 /// Threads that take requests from the kernel.
@@ -90,12 +92,14 @@ fn advice(error: &io::Error) -> &'static str {
 }
 
 /// Mounts, serves until asked to stop, unmounts. `source` is what the tables of mounts name it (it begins with
-/// [`mountpoint::SOURCE`]); `on_mounted` is called once the mount answers.
+/// [`mountpoint::SOURCE`]); `on_mounted` is called once the mount answers. With `reread` the settings can be read anew while
+/// it runs.
 ///
 /// # Errors
 /// [`DaemonError`] when the mount could not be made; nothing is left mounted then.
 pub async fn run(
     resolved: Resolved,
+    reread: Option<Reread>,
     source: &str,
     mountpoint: &Path,
     stop: CancellationToken,
@@ -105,14 +109,15 @@ pub async fn run(
     process::raise_file_limit();
     let settings = resolved.settings.clone();
     let mountpoint = mountpoint::prepare(mountpoint)?;
+    // a mount that can order nothing is not what was asked for; once it runs, the key may come and go
+    settings.credentials.as_deref().map(ServiceKey::load).transpose()?;
     let cache = Arc::new(CacheDir::open(&settings.cache_dir)?);
     let ledger = Arc::new(Ledger::open(&cache.ledger())?);
     let (changes, _) = broadcast::channel(1024);
     let evictions = changes.clone();
-    let limits = Limits { bytes: settings.cache_size.bytes(), free_floor: settings.free_space_floor.bytes() };
     let inventory = Inventory::take_stock(
         Arc::clone(&cache),
-        limits,
+        limits(&settings),
         &ledger.remembered()?,
         Box::new(move |key| {
             // nobody listening is fine: then nothing is cached either
@@ -132,18 +137,17 @@ pub async fn run(
     let (catalog, fresh) = first_catalog(&cache, &client, settings.catalog_ttl.duration()).await;
     engine.inventory().count_books();
 
+    let (reload, reload_requests) = mpsc::channel(4);
+    let (settings_now, settings_changes) = watch::channel(Arc::new(resolved));
     let mounted = Arc::new(Mounted {
         mountpoint: mountpoint.clone(),
-        settings: resolved,
+        settings: settings_now,
+        reload,
         since: crate::fetch::now(),
         vfs: OnceLock::new(),
         stop,
     });
-    let options = VfsOptions {
-        rules: settings.rules.clone(),
-        on_miss: settings.on_miss,
-        block_timeout: settings.block_timeout.map(|span| span.duration()),
-    };
+    let options = vfs_options(&settings);
     let vfs = Arc::new(Vfs::new(Arc::new(catalog), engine.clone(), live_files(&mounted), options));
     mounted.vfs.set(Arc::clone(&vfs)).expect("the file system is put together once");
 
@@ -151,7 +155,7 @@ pub async fn run(
     server::serve(Arc::clone(&mounted), &socket).await.map_err(DaemonError::Socket)?;
     let _registration = Registration::new(&mountpoint, &socket).map_err(DaemonError::Socket)?;
 
-    let signals = Signals::new().map_err(DaemonError::Signals)?;
+    let signals = Signals::new(reread.is_some()).map_err(DaemonError::Signals)?;
     // before anybody can open a product, so that nobody orders what is under way
     engine.resume()?;
     let (session_ended, notifier) = start_session(source, &mountpoint, &vfs, &settings).await?;
@@ -160,15 +164,23 @@ pub async fn run(
     // cleaning a large cache before answering made other people's mounts time out: the mount answers first
     let sweeping = engine.clone();
     tokio::task::spawn_blocking(move || sweeping.sweep());
-    let ttl = settings.catalog_ttl.duration();
-    let refresh = refresh_catalog(Arc::clone(&vfs), client, Arc::clone(&cache), notifier, ttl, fresh);
+    let refresh = refresh_catalog(
+        Arc::clone(&vfs),
+        Arc::clone(&client),
+        Arc::clone(&cache),
+        notifier,
+        settings_changes,
+        fresh,
+    );
+    let reloads = serve_reloads(reread, Arc::clone(&mounted), client, vfs, reload_requests);
     let housekeeping = [
         tokio::spawn(refresh),
+        tokio::spawn(reloads),
         tokio::spawn(save_uses(engine.clone())),
         tokio::spawn(systemd::keep_informed(Arc::clone(&mounted))),
     ];
 
-    let ended = wait_for_end(&mounted.stop, signals, session_ended).await;
+    let ended = wait_for_end(&mounted, signals, session_ended).await;
     systemd::notify("STOPPING=1");
     mounted.stop.cancel();
     for task in housekeeping {
@@ -186,49 +198,50 @@ pub async fn run(
     Ok(())
 }
 
-/// The signals that end a mount; caught from before it answers.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn any(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "interrupted",
-            _ = self.terminate.recv() => "terminated",
-            _ = self.hang_up.recv() => "hung up",
-        }
+/// Answers wishes to read the settings anew; a mount that cannot do so leaves them unanswered.
+async fn serve_reloads(
+    reread: Option<Reread>,
+    mounted: Arc<Mounted>,
+    client: Arc<Client>,
+    vfs: Arc<Vfs>,
+    requests: mpsc::Receiver<reloading::Request>,
+) {
+    if let Some(reread) = reread {
+        Reloader { reread, mounted, client, vfs }.serve(requests).await;
     }
 }
 
 /// Waits until somebody wants the mount gone. `None` when it is gone already.
 async fn wait_for_end(
-    stop: &CancellationToken,
+    mounted: &Mounted,
     mut signals: Signals,
     mut session_ended: oneshot::Receiver<io::Result<()>>,
 ) -> Option<oneshot::Receiver<io::Result<()>>> {
-    tokio::select! {
-        how = signals.any() => tracing::info!("{how}; unmounting"),
-        () = stop.cancelled() => tracing::info!("asked to stop; unmounting"),
-        ended = &mut session_ended => {
-            match ended {
-                Ok(Err(error)) => tracing::error!(%error, "the kernel ended the session"),
-                _ => tracing::info!("unmounted from outside"),
+    loop {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::End(how) => {
+                    tracing::info!("{how}; unmounting");
+                    return Some(session_ended);
+                }
+                // where several wait already, one more changes nothing
+                Wish::Reload => {
+                    let _ = mounted.reload.try_send(reloading::Request::default());
+                }
+            },
+            () = mounted.stop.cancelled() => {
+                tracing::info!("asked to stop; unmounting");
+                return Some(session_ended);
             }
-            return None;
+            ended = &mut session_ended => {
+                match ended {
+                    Ok(Err(error)) => tracing::error!(%error, "the kernel ended the session"),
+                    _ => tracing::info!("unmounted from outside"),
+                }
+                return None;
+            }
         }
     }
-    Some(session_ended)
 }
 
 /// A client of the service as the settings want it.
@@ -240,14 +253,27 @@ pub fn client(settings: &Settings) -> Result<Client, ClmsError> {
     options.download_hosts = settings.download_hosts.patterns().to_vec();
     options.timeouts.stall = settings.download_stall.duration();
     let mut options = options.hurried(hurry(settings));
-    if let Some(path) = &settings.credentials {
-        // an unusable key does not keep the catalogue from being mounted; opens of cold files say what is wrong
-        if let Err(error) = ServiceKey::load(path) {
-            tracing::error!("{error}");
-        }
-        options.credentials = Credentials::File(path.clone());
-    }
+    options.credentials = credentials(settings);
     Client::new(options)
+}
+
+/// The service key as the settings name it.
+pub(super) fn credentials(settings: &Settings) -> Credentials {
+    settings.credentials.clone().map_or(Credentials::None, Credentials::File)
+}
+
+/// The limits of the cache as the settings want them.
+pub(super) fn limits(settings: &Settings) -> Limits {
+    Limits { bytes: settings.cache_size.bytes(), free_floor: settings.free_space_floor.bytes() }
+}
+
+/// What opens follow as the settings want it.
+pub(super) fn vfs_options(settings: &Settings) -> VfsOptions {
+    VfsOptions {
+        rules: settings.rules.clone(),
+        on_miss: settings.on_miss,
+        block_timeout: settings.block_timeout.map(|span| span.duration()),
+    }
 }
 
 /// How many times shorter than usual every pause and time limit towards the service is: `$CLMSFS_HURRY`, for tests. Only
@@ -258,7 +284,7 @@ fn hurry(settings: &Settings) -> u32 {
     asked.and_then(|times| times.parse().ok()).unwrap_or(1)
 }
 
-fn engine_options(settings: &Settings) -> EngineOptions {
+pub(super) fn engine_options(settings: &Settings) -> EngineOptions {
     EngineOptions {
         orders_per_hour: settings.orders_per_hour,
         link_trust: settings.link_trust.duration(),
@@ -288,7 +314,7 @@ fn live_files(mounted: &Arc<Mounted>) -> Vec<LiveFile> {
         live("metrics", |mounted| {
             status::status(mounted).map(|status| metrics::text(&status)).unwrap_or_default()
         }),
-        live("config.toml", |mounted| mounted.settings.to_toml(true)),
+        live("config.toml", |mounted| mounted.settings().to_toml(true)),
         live("version", |_| concat!(env!("CARGO_PKG_VERSION"), "\n").to_owned()),
     ]
 }
@@ -348,13 +374,20 @@ async fn refresh_catalog(
     client: Arc<Client>,
     cache: Arc<CacheDir>,
     notifier: Notifier,
-    ttl: Duration,
+    mut settings: watch::Receiver<Arc<Resolved>>,
     fresh: bool,
 ) {
-    let mut pause = if fresh { ttl } else { Duration::ZERO };
+    let mut since = Instant::now();
+    // `None` while the catalogue has its age to grow
+    let mut pause = (!fresh).then_some(Duration::ZERO);
     let mut after_failure = REFRESH_PAUSE;
     loop {
-        tokio::time::sleep(pause).await;
+        let ttl = settings.borrow_and_update().settings.catalog_ttl.duration();
+        let due = since + pause.map_or(ttl, |pause| pause.min(ttl));
+        tokio::select! {
+            () = tokio::time::sleep_until(due) => {}
+            Ok(()) = settings.changed() => continue,
+        }
         let inventory = Arc::clone(vfs.engine().inventory());
         let keys: BTreeSet<String> =
             inventory.holdings().iter().map(|holding| holding.key.as_str().to_owned()).collect();
@@ -374,14 +407,15 @@ async fn refresh_catalog(
                 let (shown, notifier) = (Arc::clone(&vfs), notifier.clone());
                 tokio::task::spawn_blocking(move || invalidate::forget_documents(&shown, &notifier));
                 vfs.engine().inventory().count_books();
-                (pause, after_failure) = (ttl, REFRESH_PAUSE);
+                (pause, after_failure) = (None, REFRESH_PAUSE);
             }
             Err(error) => {
                 tracing::warn!(%error, "the catalogue is not refreshed; the old one stays");
-                pause = after_failure.min(ttl);
+                pause = Some(after_failure);
                 after_failure = after_failure.saturating_mul(2).min(LONGEST_REFRESH_PAUSE);
             }
         }
+        since = Instant::now();
     }
 }
 

@@ -14,4 +14,6 @@ pub mod mountpoint;
 mod opening;
 pub mod passthrough;
 mod process;
+pub mod reload;
+mod signals;
 mod systemd;

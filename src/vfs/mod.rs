@@ -28,6 +28,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::catalog::{Catalog, catalog_document};
 use crate::config::{OnMiss, Rule};
 use crate::fetch::engine::Engine;
+use crate::live::Live;
 use crate::store::inventory::Usage;
 
 /// What open() of a cold file follows.
@@ -83,7 +84,7 @@ pub struct Vfs {
     views: views::Views,
     items: items::Items,
     live: Vec<LiveFile>,
-    options: VfsOptions,
+    options: Live<VfsOptions>,
     /// The inodes the kernel knows.
     pub inodes: inodes::Inodes,
 }
@@ -111,9 +112,14 @@ impl Vfs {
             engine,
             views,
             live,
-            options,
+            options: Live::new(options),
             inodes: inodes::Inodes::default(),
         }
+    }
+
+    /// Other rules from now on; opens that wait already go on as they began.
+    pub fn follow(&self, options: VfsOptions) {
+        self.options.set(options);
     }
 
     fn shown(&self) -> Shown {

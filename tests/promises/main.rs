@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bad_input;
 mod bad_rasters;
 mod cache_budget;
 mod cache_folder;
@@ -26,6 +27,7 @@ mod hostile_packages;
 mod killable;
 mod large_catalogue;
 mod listing_is_free;
+mod manual;
 mod netcdf;
 mod pixels;
 mod policy;
@@ -34,6 +36,7 @@ mod read_only;
 mod readers;
 mod reading_ways;
 mod refresh;
+mod reload;
 mod sandbox;
 mod secrets;
 mod single_flight;
