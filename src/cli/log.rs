@@ -9,11 +9,8 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 
-use crate::config::LogFilter;
+use crate::fuse::reload::SetFilter;
 use crate::text;
-
-/// Changes which lines are written.
-pub(super) type SetFilter = Box<dyn Fn(&LogFilter) -> Result<(), String> + Send + Sync>;
 
 /// Sends log lines to standard error, with colours only where a person sees them.
 pub(super) fn start(filter: &str) -> SetFilter {

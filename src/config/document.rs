@@ -76,7 +76,8 @@ cache_size  = \"500GB\"
 on_miss     = \"block\"
 allow_other = true
 
-[[rule]]                        # let rsync fetch, but only as root and only CLC
+# let rsync fetch, but only as root and only CLC
+[[rule]]
 process = [\"rsync\"]
 uid     = 0
 path    = \"clc*\"

@@ -13,25 +13,23 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, CatalogError, Dataset, Product};
-use crate::clms::{ApiAddress, Client, ClientOptions, ClmsError, Credentials, ServiceKey};
+use crate::clms::{Client, ClmsError, ServiceKey};
 use crate::config::{Resolved, Settings};
 use crate::control::registry::{self, Registration};
 use crate::control::{Mounted, metrics, reload as reloading, server, status};
-use crate::fetch::convert::ConvertLimits;
-use crate::fetch::engine::{Change, Engine, EngineOptions};
+use crate::fetch::engine::{Change, Engine};
 use crate::fetch::ledger::{Ledger, LedgerError};
-use crate::fetch::patience::Patience;
-use crate::fetch::poller::Pace;
 use crate::fetch::service::ChildConverter;
 use crate::store::StoreError;
-use crate::store::inventory::{Inventory, Limits};
+use crate::store::inventory::Inventory;
 use crate::store::layout::CacheDir;
 use crate::vfs::tree::{entry_key, entry_key_prefix};
-use crate::vfs::{LiveFile, Vfs, VfsOptions};
+use crate::vfs::{LiveFile, Vfs};
 
 use super::adapter::Adapter;
 use super::invalidate;
 use super::mountpoint::{self, MountpointError};
+use super::parts;
 use super::process;
 use super::reload::{Reloader, Reread};
 use super::signals::{Signals, Wish};
@@ -117,14 +115,14 @@ pub async fn run(
     let evictions = changes.clone();
     let inventory = Inventory::take_stock(
         Arc::clone(&cache),
-        limits(&settings),
+        parts::limits(&settings),
         &ledger.remembered()?,
         Box::new(move |key| {
             // nobody listening is fine: then nothing is cached either
             let _ = evictions.send(Change::Gone { key: key.clone() });
         }),
     )?;
-    let client = Arc::new(client(&settings)?);
+    let client = Arc::new(parts::client(&settings)?);
     let engine = Engine::new(
         Arc::clone(&client) as _,
         Arc::new(ChildConverter),
@@ -132,7 +130,7 @@ pub async fn run(
         Arc::new(inventory),
         ledger,
         changes,
-        engine_options(&settings),
+        parts::engine_options(&settings),
     );
     let (catalog, fresh) = first_catalog(&cache, &client, settings.catalog_ttl.duration()).await;
     engine.inventory().count_books();
@@ -147,7 +145,7 @@ pub async fn run(
         vfs: OnceLock::new(),
         stop,
     });
-    let options = vfs_options(&settings);
+    let options = parts::vfs_options(&settings);
     let vfs = Arc::new(Vfs::new(Arc::new(catalog), engine.clone(), live_files(&mounted), options));
     mounted.vfs.set(Arc::clone(&vfs)).expect("the file system is put together once");
 
@@ -241,60 +239,6 @@ async fn wait_for_end(
                 return None;
             }
         }
-    }
-}
-
-/// A client of the service as the settings want it.
-///
-/// # Errors
-/// When the address cannot be used.
-pub fn client(settings: &Settings) -> Result<Client, ClmsError> {
-    let mut options = ClientOptions::new(settings.api_url.clone());
-    options.download_hosts = settings.download_hosts.patterns().to_vec();
-    options.timeouts.stall = settings.download_stall.duration();
-    let mut options = options.hurried(hurry(settings));
-    options.credentials = credentials(settings);
-    Client::new(options)
-}
-
-/// The service key as the settings name it.
-pub(super) fn credentials(settings: &Settings) -> Credentials {
-    settings.credentials.clone().map_or(Credentials::None, Credentials::File)
-}
-
-/// The limits of the cache as the settings want them.
-pub(super) fn limits(settings: &Settings) -> Limits {
-    Limits { bytes: settings.cache_size.bytes(), free_floor: settings.free_space_floor.bytes() }
-}
-
-/// What opens follow as the settings want it.
-pub(super) fn vfs_options(settings: &Settings) -> VfsOptions {
-    VfsOptions {
-        rules: settings.rules.clone(),
-        on_miss: settings.on_miss,
-        block_timeout: settings.block_timeout.map(|span| span.duration()),
-    }
-}
-
-/// How many times shorter than usual every pause and time limit towards the service is: `$CLMSFS_HURRY`, for tests. Only
-/// a service on this machine, which is a simulator, is ever hurried.
-fn hurry(settings: &Settings) -> u32 {
-    let is_here = ApiAddress::new(settings.api_url.clone()).is_ok_and(|api| api.is_loopback());
-    let asked = std::env::var("CLMSFS_HURRY").ok().filter(|_| is_here);
-    asked.and_then(|times| times.parse().ok()).unwrap_or(1)
-}
-
-pub(super) fn engine_options(settings: &Settings) -> EngineOptions {
-    EngineOptions {
-        orders_per_hour: settings.orders_per_hour,
-        link_trust: settings.link_trust.duration(),
-        pace: Pace { min: settings.poll_min.duration(), max: settings.poll_max.duration() },
-        patience: Patience::default().hurried(hurry(settings)),
-        max_package: settings.max_package_size.map(|size| size.bytes()),
-        convert: ConvertLimits {
-            memory: settings.ingest_memory.bytes(),
-            threads: settings.ingest_threads.count().get(),
-        },
     }
 }
 

@@ -10,15 +10,18 @@ use crate::control::Mounted;
 use crate::control::reload::{Report, Request};
 use crate::vfs::Vfs;
 
-use super::daemon::{credentials, engine_options, limits, vfs_options};
+use super::parts::{credentials, engine_options, limits, vfs_options};
 use super::systemd;
+
+/// Changes which log lines are written.
+pub type SetFilter = Box<dyn Fn(&LogFilter) -> Result<(), String> + Send + Sync>;
 
 /// What a reload needs of whoever runs the mount: it knows the command line and the log.
 pub struct Reread {
     /// Puts the settings together anew.
     pub settings: Box<dyn Fn() -> Result<Resolved, ConfigErrors> + Send + Sync>,
     /// Changes which log lines are written.
-    pub log: Box<dyn Fn(&LogFilter) -> Result<(), String> + Send + Sync>,
+    pub log: SetFilter,
 }
 
 /// Answers requests to read the settings anew, one after another.

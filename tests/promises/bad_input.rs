@@ -26,7 +26,15 @@ struct Ground {
 
 impl Ground {
     fn new() -> Option<Self> {
+        Self::with(&[])
+    }
+
+    /// One whose service has these products.
+    fn with(products: &[&str]) -> Option<Self> {
         let stage = Stage::shared()?;
+        for name in products {
+            Package::new(name, Pixels::Classes, 64).write(&stage.data());
+        }
         let simulator = stage.simulator(QUICK);
         let point = stage.folder().join("point");
         fs::create_dir(&point).unwrap();
@@ -265,8 +273,7 @@ fn a_port_that_is_taken_is_told() {
 
 #[test]
 fn what_is_unknown_to_a_mount_is_told_by_name() {
-    let Some(ground) = Ground::new() else { return };
-    Package::new("known", Pixels::Classes, 64).write(&ground.stage.data());
+    let Some(ground) = Ground::with(&["known"]) else { return };
     let point = ground.point.display().to_string();
     ground.refuses(&["status", "--mount", &point], FAILED, &[&point, "is not a running clmsfs mount"]);
     ground.refuses(&["umount", &point], FAILED, &[&point, "is not a running clmsfs mount"]);

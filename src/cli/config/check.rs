@@ -97,7 +97,8 @@ fn cache_dir(path: &Path) -> Result<(), String> {
                 return Err(format!("{} is not a directory: name another one", folder.display()));
             }
             Ok(_) => return takes_files(folder),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            // one of those above it says why
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
             Err(error) => return Err(format!("{}: {error}", folder.display())),
         }
     }

@@ -13,17 +13,12 @@ use crate::config::{Kind, OPTIONS};
 /// None in practice: it is written to memory.
 pub(super) fn page() -> std::io::Result<Page> {
     let mut bytes = Vec::new();
-    let man = Man::new(mount_helper::command())
-        .title("mount.clmsfs")
-        .section("8")
-        .source(concat!("clmsfs ", env!("CARGO_PKG_VERSION")))
-        .manual("clmsfs");
-    man.render_title(&mut bytes)?;
+    let man = Man::new(mount_helper::command());
     man.render_name_section(&mut bytes)?;
     man.render_synopsis_section(&mut bytes)?;
     man.render_description_section(&mut bytes)?;
     man.render_options_section(&mut bytes)?;
-    let mut own = Writer::going_on();
+    let mut own = Writer::new();
     own.section("MOUNT OPTIONS").text(
         "Words behind `-o`, or in the fourth column of fstab(5). Options of `clmsfs.toml`(5) are written with `_` or `-`; what is \
          said here counts more than what a file says.",
@@ -50,9 +45,9 @@ pub(super) fn page() -> std::io::Result<Page> {
     own.section("EXAMPLES")
         .text("Lines of /etc/fstab. The first mounts when somebody looks, and does not hold up the start of the machine:")
         .example(
-            "clmsfs      /srv/clms  clmsfs  _netdev,nofail,x-systemd.automount,allow_other  0 0\n\
-             clmsfs#lab  /srv/lab   clmsfs  noauto,allow_other,uid=1000,gid=1000            0 0\n\
-             clmsfs      /srv/test  clmsfs  noauto,config=/etc/clmsfs/test.toml             0 0",
+            "clmsfs /clms clmsfs _netdev,nofail,x-systemd.automount,allow_other 0 0\n\
+             clmsfs#lab /lab clmsfs noauto,allow_other,uid=1000,gid=1000 0 0\n\
+             clmsfs /test clmsfs noauto,config=/etc/clmsfs/test.toml 0 0",
         )
         .paragraph("The second takes its settings from `/etc/clmsfs/lab.toml`. By hand:")
         .example("mount -t clmsfs clmsfs /mnt -o config=/etc/clmsfs/test.toml\numount /mnt");
@@ -61,5 +56,5 @@ pub(super) fn page() -> std::io::Result<Page> {
     );
     own.see_also(&["clmsfs(1)", "clmsfs.toml(5)", "fstab(5)", "mount(8)", "systemd.automount(5)"]);
     let written = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Page::new("mount.clmsfs.8", &[written, own.finish()]))
+    Ok(Page::new("mount.clmsfs", "8", &[written, own.finish()]))
 }

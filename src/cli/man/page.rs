@@ -9,9 +9,15 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// A page of this file name (`clmsfs.1`), with the text of these parts one after another.
-    pub(super) fn new(file_name: &str, parts: &[String]) -> Self {
-        Self { file_name: file_name.to_owned(), text: portable(&parts.concat()) }
+    /// A page of this name and section, with the text of these parts one after another below its title.
+    pub(super) fn new(name: &str, section: &str, parts: &[String]) -> Self {
+        // by hand, because the library leaves empty arguments out: there is no date, so that every build makes the same page
+        let release = env!("CARGO_PKG_VERSION");
+        let title = format!(
+            ".TH \"{}\" \"{section}\" \"\" \"clmsfs {release}\" \"clmsfs manual\"\n",
+            name.to_uppercase()
+        );
+        Self { file_name: format!("{name}.{section}"), text: portable(&(title + &parts.concat())) }
     }
 
     /// What its file is called.
@@ -29,16 +35,8 @@ impl Page {
 pub(super) struct Writer(Roff);
 
 impl Writer {
-    /// Begins with the title of a page of our own.
-    pub(super) fn titled(name: &str, section: &str) -> Self {
-        let mut roff = Roff::new();
-        let release = concat!("clmsfs ", env!("CARGO_PKG_VERSION"));
-        roff.control("TH", [name.to_uppercase().as_str(), section, "", release, "clmsfs"]);
-        Self(roff)
-    }
-
-    /// Begins in the middle of a page.
-    pub(super) fn going_on() -> Self {
+    /// Begins with nothing.
+    pub(super) fn new() -> Self {
         Self(Roff::new())
     }
 
@@ -78,7 +76,7 @@ impl Writer {
     /// Lines as they are.
     pub(super) fn example(&mut self, lines: &str) -> &mut Self {
         self.0.control("PP", []);
-        self.0.control("RS", ["4"]);
+        self.0.control("RS", ["2"]);
         self.0.control("EX", []);
         for line in lines.lines() {
             self.0.text([roman(line)]);
@@ -152,7 +150,7 @@ mod tests {
 
     #[test]
     fn marks_become_fonts_and_signs_become_names() {
-        let mut writer = Writer::going_on();
+        let mut writer = Writer::new();
         writer.text("`mount` takes <SIZE>, or -1 \\ 2");
         let text = portable(&writer.finish());
         assert!(text.contains("\\fBmount\\fR takes \\fISIZE\\fR, or \\-1 \\\\ 2"), "{text}");
@@ -161,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_line_of_an_example_is_no_command() {
-        let mut writer = Writer::going_on();
+        let mut writer = Writer::new();
         writer.example(".SH nothing\n'quoted'\n[[rule]]");
         let text = writer.finish();
         let commands: Vec<&str> = text.lines().filter(|line| line.starts_with('.')).collect();

@@ -13,7 +13,7 @@ const SECTION: &str = "1";
 /// # Errors
 /// None in practice: it is written to memory.
 pub(super) fn main_page() -> std::io::Result<Page> {
-    let mut own = Writer::going_on();
+    let mut own = Writer::new();
     own.section("EXIT STATUS")
         .term("0", "Done.")
         .term("1", "Failed; one line on standard error says why, and what helps.")
@@ -48,7 +48,7 @@ pub(super) fn main_page() -> std::io::Result<Page> {
     );
     own.see_also(&["clmsfs.toml(5)", "mount.clmsfs(8)", "gdalinfo(1)", "fstab(5)"]);
     let command = built();
-    Ok(Page::new("clmsfs.1", &[text(command.clone())?, own.finish()]))
+    Ok(Page::new("clmsfs", SECTION, &[text(command.clone())?, own.finish()]))
 }
 
 /// The pages of all verbs and of their verbs.
@@ -64,9 +64,9 @@ pub(super) fn verb_pages() -> std::io::Result<Vec<Page>> {
 fn collect(command: &Command, pages: &mut Vec<Page>) -> std::io::Result<()> {
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         let name = verb.get_display_name().unwrap_or_else(|| verb.get_name()).to_owned();
-        let mut own = Writer::going_on();
+        let mut own = Writer::new();
         own.see_also(&["clmsfs(1)", "clmsfs.toml(5)"]);
-        pages.push(Page::new(&format!("{name}.{SECTION}"), &[text(verb.clone())?, own.finish()]));
+        pages.push(Page::new(&name, SECTION, &[text(verb.clone())?, own.finish()]));
         collect(verb, pages)?;
     }
     Ok(())
@@ -81,11 +81,7 @@ fn built() -> Command {
 
 fn text(command: Command) -> std::io::Result<String> {
     let mut bytes = Vec::new();
-    let man = Man::new(command)
-        .section(SECTION)
-        .source(concat!("clmsfs ", env!("CARGO_PKG_VERSION")))
-        .manual("clmsfs");
-    man.render_title(&mut bytes)?;
+    let man = Man::new(command).section(SECTION);
     man.render_name_section(&mut bytes)?;
     man.render_synopsis_section(&mut bytes)?;
     man.render_description_section(&mut bytes)?;

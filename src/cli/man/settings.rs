@@ -6,7 +6,7 @@ use crate::config::{Kind, OPTIONS, OptionSpec};
 
 /// clmsfs.toml(5).
 pub(super) fn page() -> Page {
-    let mut page = Writer::titled("clmsfs.toml", "5");
+    let mut page = Writer::new();
     page.section("NAME").text("clmsfs.toml - settings of clmsfs(1)");
     page.section("DESCRIPTION")
         .text(
@@ -62,7 +62,7 @@ pub(super) fn page() -> Page {
         .term("/etc/clmsfs/<NAME>.toml", "Settings of the instance <NAME>.")
         .term("~/.config/clmsfs/config.toml", "Settings of the user.");
     page.see_also(&["clmsfs(1)", "mount.clmsfs(8)"]);
-    Page::new("clmsfs.toml.5", &[page.finish()])
+    Page::new("clmsfs.toml", "5", &[page.finish()])
 }
 
 fn line(spec: &OptionSpec) -> String {

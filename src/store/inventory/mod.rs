@@ -16,19 +16,12 @@ use super::layout::{CacheDir, EntryKey, disk_usage, free_space};
 use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, disk_is_asked};
 
 mod lease;
+mod limits;
 mod reservation;
 
 pub use lease::Lease;
+pub use limits::Limits;
 pub use reservation::Reservation;
-
-/// Limits of the cache.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Budget in bytes.
-    pub bytes: u64,
-    /// Bytes that must stay free on the file system.
-    pub free_floor: u64,
-}
 
 /// What is remembered of an entry across restarts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -308,23 +301,6 @@ impl Inventory {
         };
         let on_disk = free_space(self.cache.root()).unwrap_or(0).saturating_sub(limits.free_floor);
         limits.bytes.saturating_sub(used).min(on_disk)
-    }
-
-    /// Other limits from now on. What is too much is evicted at once, the least recently used first; what is open, pinned or
-    /// being fetched stays, and goes when it may. For a floor that the disk cannot have in any way nothing is evicted.
-    ///
-    /// # Errors
-    /// [`StoreError::Budget`] or [`StoreError::Disk`] when too little may go; the limits hold all the same, for all that comes.
-    pub fn set_limits(&self, limits: Limits) -> Result<(), StoreError> {
-        self.state().limits = limits;
-        let held = self.set_aside(0);
-        if matches!(held, Err(StoreError::Budget { .. })) {
-            // what may go goes, though it is not enough
-            for key in self.holdings().into_iter().map(|holding| holding.key) {
-                let _ = self.evict(&key);
-            }
-        }
-        held
     }
 
     /// Sets `bytes` aside for a fetch, evicting what must go.
