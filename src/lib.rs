@@ -25,7 +25,7 @@
 //! | [`doctor`] | what stands in the way of a mount, and how it is mended |
 //! | [`bugreport`] | what is sent to those who mend it: gathered, redacted, packed |
 //! | [`cli`] | one file per verb; nothing but arguments, progress bars and text |
-//! | [`text`] | what of others' texts may be shown; below all floors |
+//! | [`text`], [`live`] | what of others' texts may be shown; values that a reload replaces; below all floors |
 //! | [`tally`] | counts of what happens, cheap enough for every read; below all floors |
 
 pub mod bugreport;
@@ -41,6 +41,7 @@ pub mod fuse;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod ingest;
+pub mod live;
 pub mod simulator;
 pub mod store;
 mod sync;

@@ -38,7 +38,7 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) async fn run(arguments: &ArgMatches) -> Ending {
-    log::start("warn");
+    let _ = log::start("warn");
     let home = Home::new()?;
     heading("starting a simulated CLMS on loopback");
     let simulator = simulator::start(Options {
@@ -63,7 +63,7 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
     let daemon = {
         let (mountpoint, stop) = (mountpoint.clone(), stop.clone());
         tokio::spawn(async move {
-            daemon::run(settings, mountpoint::SOURCE, &mountpoint, stop, |path| {
+            daemon::run(settings, None, mountpoint::SOURCE, &mountpoint, stop, |path| {
                 let _ = tell.send(path.to_owned());
             })
             .await

@@ -16,30 +16,38 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::fuse::reload::SetFilter;
 use crate::text;
 
 /// Whether standard error is a journal's: it may become one when a mount leaves its terminal.
 static TO_JOURNAL: AtomicBool = AtomicBool::new(false);
 
 /// Sends log lines to standard error, with colours only where a person sees them.
-pub(super) fn start(filter: &str) {
+pub(super) fn start(filter: &str) -> SetFilter {
     let stream = std::env::var("JOURNAL_STREAM").ok();
     if stream.is_some_and(|stream| is_stream(&stream, std::io::stderr().as_raw_fd())) {
         goes_to_journal();
     }
     let colours = super::output::has_colours(&std::io::stderr());
     let started = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(format!("{filter},fuser=error")))
+        .with_env_filter(complete(filter))
         .with_ansi(colours)
         // it would complain on standard error, and panic where that is what fails: a log on a full disk must not end a mount
         .log_internal_errors(false)
         .event_format(Lines { to_journal: &TO_JOURNAL })
         .fmt_fields(Plain)
         .with_writer(std::io::stderr)
-        .try_init();
-    if started.is_err() {
+        .with_filter_reloading();
+    let handle = started.reload_handle();
+    if started.try_init().is_err() {
         tracing::debug!("the log was started before");
     }
+    Box::new(move |filter| handle.reload(complete(filter.as_str())).map_err(|error| error.to_string()))
+}
+
+/// A filter of the settings, without the chatter of a library.
+fn complete(filter: &str) -> EnvFilter {
+    EnvFilter::new(format!("{filter},fuser=error"))
 }
 
 /// From now on standard error is a journal's.

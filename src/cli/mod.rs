@@ -5,6 +5,7 @@
 mod bugreport;
 mod cache;
 mod cancel;
+mod completions;
 mod config;
 mod demo;
 mod doctor;
@@ -12,16 +13,19 @@ mod fetch;
 mod jobs;
 mod log;
 mod ls;
+mod man;
 mod metrics;
 mod mount;
 mod mount_helper;
 mod output;
 mod picture;
+mod reload;
 mod screen;
 mod search;
 mod simulate;
 mod status;
 mod umount;
+mod usage;
 mod web;
 
 use std::path::Path;
@@ -29,7 +33,9 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::{PartialSettings, Resolved, Settings, Span, default_config_file, flags, mount_options};
+use crate::config::{
+    ConfigErrors, PartialSettings, Resolved, Settings, Span, default_config_files, flags, mount_options,
+};
 use crate::control::client::Control;
 
 /// Everything a verb may fail with; its text follows "failed to <verb>: ".
@@ -37,6 +43,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// What a verb ends with.
 type Ending = Result<ExitCode, Failure>;
 
+/// Exit code of wrong usage, and of settings that cannot be.
+const USAGE: u8 = 2;
 /// Exit code of a product that is not there yet.
 const NOT_READY: u8 = 3;
 
@@ -80,6 +88,9 @@ pub fn command() -> Command {
         .subcommand(cache::command())
         .subcommand(web::command())
         .subcommand(config::command())
+        .subcommand(reload::command())
+        .subcommand(completions::command())
+        .subcommand(man::command())
         .subcommand(doctor::command())
         .subcommand(bugreport::command())
         .subcommands(CHILDREN.map(|(verb, _)| Command::new(verb).hide(true)))
@@ -100,7 +111,10 @@ pub fn main() -> ExitCode {
     if mount_helper::is_meant() {
         return mount_helper::main();
     }
-    let matches = command().get_matches();
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return usage::complain(&error, USAGE),
+    };
     let (verb, arguments) = matches.subcommand().expect("clap requires a verb");
     if !outlives_its_readers(verb) {
         restore_broken_pipe();
@@ -125,6 +139,9 @@ pub fn main() -> ExitCode {
             "cache" => cache::run(arguments).await,
             "web" => web::run(arguments).await,
             "config" => config::run(arguments),
+            "reload" => reload::run(arguments).await,
+            "completions" => completions::run(arguments),
+            "man" => man::run(arguments),
             "doctor" => doctor::run(arguments).await,
             "bugreport" => bugreport::run(arguments).await,
             other => unreachable!("clap knows no verb '{other}'"),
@@ -157,13 +174,16 @@ fn complain(verb: &str, error: &Failure) -> ExitCode {
         "status" => "show the status",
         "cache" => "manage the cache",
         "config" => "read the configuration",
+        "completions" => "print completions",
+        "man" => "write the manual",
         "web" => "give the link of the web page",
         "demo" => "run the demo",
         "bugreport" => "write the report",
         verb => verb,
     };
     output::complain(format_args!("failed to {doing}: {error}"));
-    ExitCode::FAILURE
+    // what was asked for cannot be: trying it again is of no use
+    if error.is::<ConfigErrors>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
 }
 
 /// True for the verbs that serve others: a client that hangs up early, or the end of whoever reads their lines,
@@ -219,12 +239,16 @@ fn config_flag() -> Arg {
     Arg::new("config")
         .long("config")
         .value_name("FILE")
-        .help("Configuration file")
+        .help("Configuration file, in place of those of machine and user")
+        .value_hint(clap::ValueHint::FilePath)
         .value_parser(clap::value_parser!(std::path::PathBuf))
 }
 
-/// Settings from file, environment, `-o` and flags.
-fn settings(arguments: &ArgMatches) -> Result<Resolved, Failure> {
+/// Settings from files, environment, `-o` and flags.
+///
+/// # Errors
+/// Everything that is wrong with them.
+fn settings(arguments: &ArgMatches) -> Result<Resolved, ConfigErrors> {
     let env = |name: &str| std::env::var(name).ok();
     let mut named = None;
     let mut partial = PartialSettings::default();
@@ -236,9 +260,13 @@ fn settings(arguments: &ArgMatches) -> Result<Resolved, Failure> {
         }
     }
     let named = arguments.get_one::<std::path::PathBuf>("config").cloned().or(named);
-    let file = named.or_else(|| default_config_file(env));
+    let files = match named {
+        // whole, so that its place is told whole
+        Some(file) => vec![std::path::absolute(&file).unwrap_or(file)],
+        None => default_config_files(env),
+    };
     partial.overlay(&flags::from_matches(arguments)?);
-    Ok(Settings::resolve(&partial, env, file.as_deref())?)
+    Settings::gather(&partial, env, &files)
 }
 
 /// `--offline`.

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Ending, absolute, config_flag, log, output, settings};
 use crate::config::flags;
+use crate::fuse::reload::Reread;
 use crate::fuse::{daemon, mountpoint};
 
 pub(super) fn command() -> Command {
@@ -45,7 +46,9 @@ pub(super) fn command() -> Command {
 
 pub(super) async fn run(arguments: &ArgMatches) -> Ending {
     let resolved = settings(arguments)?;
-    log::start(resolved.settings.log.as_str());
+    let set_filter = log::start(resolved.settings.log.as_str());
+    let again = arguments.clone();
+    let reread = Reread { settings: Box::new(move || settings(&again)), log: set_filter };
     let mountpoint = absolute(arguments.get_one::<PathBuf>("mountpoint").expect("clap requires it"))?;
     let source = arguments.get_one::<String>("source").expect("it has a default");
     let background = arguments.get_flag("background");
@@ -55,7 +58,7 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
             leave_the_terminal();
         }
     };
-    daemon::run(resolved, source, &mountpoint, CancellationToken::new(), on_mounted).await?;
+    daemon::run(resolved, Some(reread), source, &mountpoint, CancellationToken::new(), on_mounted).await?;
     Ok(ExitCode::SUCCESS)
 }
 

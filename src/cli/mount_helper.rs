@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use clap::{Arg, ArgAction, ArgMatches};
 
-use super::{Failure, mount, output};
+use super::{Failure, mount, output, usage};
 use crate::config::mount_options;
 use crate::fuse::mountpoint;
 
@@ -31,10 +31,7 @@ pub(super) fn is_meant() -> bool {
 pub(super) fn main() -> ExitCode {
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
-        }
+        Err(error) => return usage::complain(&error, USAGE),
     };
     let order = match Order::new(&matches) {
         Ok(order) => order,
@@ -54,7 +51,7 @@ fn complain(error: &Failure, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn command() -> clap::Command {
+pub(super) fn command() -> clap::Command {
     let flag = |short: char, name: &'static str, help: &'static str| {
         Arg::new(name).short(short).action(ArgAction::SetTrue).help(help)
     };

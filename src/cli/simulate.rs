@@ -25,7 +25,7 @@ pub(super) fn command() -> Command {
                 .value_name("ADDR:PORT")
                 .default_value("127.0.0.1:0")
                 .help("Where to listen; port 0 = any free one")
-                .value_parser(clap::value_parser!(SocketAddr)),
+                .value_parser(address),
         )
         .arg(path(
             "key-out",
@@ -36,8 +36,12 @@ pub(super) fn command() -> Command {
         .arg(path("scenario", "FILE", "Delays and faults, as TOML"))
 }
 
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("'{text}' is no address with a port; write for example 127.0.0.1:8080"))
+}
+
 pub(super) async fn run(arguments: &ArgMatches) -> Ending {
-    log::start("warn");
+    let _ = log::start("warn");
     let path = |name: &str| arguments.get_one::<PathBuf>(name).cloned();
     let scenario = match path("scenario") {
         Some(file) => {

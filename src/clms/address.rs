@@ -7,6 +7,7 @@ use reqwest::Url;
 use url::Host;
 
 use super::error::ClmsError;
+use crate::live::Live;
 
 /// The base address of the API, such as `https://land.copernicus.eu/api`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,14 +152,21 @@ fn embedded_v4(high: u16, low: u16) -> Ipv4Addr {
 pub(super) struct LinkRules {
     api_is_loopback: bool,
     api_host: String,
-    hosts: Arc<[String]>,
+    /// Shared by all clones.
+    hosts: Arc<Live<Vec<String>>>,
 }
 
 impl LinkRules {
     /// The rules of a service with this address, and with file hosts of these names (`*.` and a name for all below it,
     /// `*` for any).
     pub(super) fn new(api: &ApiAddress, hosts: &[String]) -> Self {
-        Self { api_is_loopback: api.is_loopback(), api_host: api.host().to_owned(), hosts: hosts.into() }
+        let hosts = Arc::new(Live::new(hosts.to_vec()));
+        Self { api_is_loopback: api.is_loopback(), api_host: api.host().to_owned(), hosts }
+    }
+
+    /// Other hosts from now on, for all clones of these rules.
+    pub(super) fn set_hosts(&self, hosts: Vec<String>) {
+        self.hosts.set(hosts);
     }
 
     /// True when the service runs on this machine.
@@ -197,7 +205,7 @@ impl LinkRules {
             return refuse(format!("{host} is an inner address"));
         }
         if !self.knows(host) {
-            let hosts = self.hosts.join(",");
+            let hosts = self.hosts.get().join(",");
             return refuse(format!(
                 "{host} is not among the download_hosts ({hosts}); add it if the service has moved"
             ));
@@ -208,7 +216,7 @@ impl LinkRules {
     fn knows(&self, host: &str) -> bool {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         host == self.api_host.trim_end_matches('.')
-            || self.hosts.iter().any(|pattern| match pattern.strip_prefix('*') {
+            || self.hosts.get().iter().any(|pattern| match pattern.strip_prefix('*') {
                 Some("") => true,
                 Some(ending) => host.len() > ending.len() && host.ends_with(ending),
                 None => host == *pattern,
@@ -415,5 +423,8 @@ mod tests {
                 "example.org is not among the download_hosts (*.europa.eu,files.example.org); add it"
             )
         );
+        // a reload changes them for whoever has a copy of the rules
+        rules.clone().set_hosts(vec!["example.org".to_owned()]);
+        assert!(check("https://example.org/x").is_ok() && check("https://files.example.org/x").is_err());
     }
 }

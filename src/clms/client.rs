@@ -20,6 +20,7 @@ use super::order::{OrderOutcome, order_body, order_outcome};
 use super::retry::RetryPolicy;
 use super::task::{Task, tasks_from_json};
 use super::token::TokenSource;
+use crate::live::Live;
 
 /// Redirects followed within the API.
 const MAX_REDIRECTS: usize = 5;
@@ -113,6 +114,8 @@ pub struct Client {
     /// Knows no token and no cookie; see `download.rs`.
     pub(super) bare: reqwest::Client,
     pub(super) timeouts: Timeouts,
+    /// In place of that of `timeouts`.
+    pub(super) stall: Live<Duration>,
     pub(super) retry: RetryPolicy,
     pub(super) counts: Arc<Counts>,
 }
@@ -176,7 +179,23 @@ impl Client {
         };
         let limits = Limits { head: timeouts.head, body: timeouts.body };
         let tokens = TokenSource::new(credentials, transport.clone(), limits, retry);
-        Ok(Self { api, links, transport, tokens, bare, timeouts, retry, counts })
+        let stall = Live::new(timeouts.stall);
+        Ok(Self { api, links, transport, tokens, bare, timeouts, stall, retry, counts })
+    }
+
+    /// Uses another key from now on, or reads the file of the same one anew: the token that is there is not used any more.
+    pub fn set_credentials(&self, credentials: Credentials) {
+        self.tokens.set_credentials(credentials);
+    }
+
+    /// Other hosts from which packages may be downloaded, besides the API's own; downloads under way go on.
+    pub fn set_download_hosts(&self, hosts: Vec<String>) {
+        self.links.set_hosts(hosts);
+    }
+
+    /// Another limit to silence, for downloads that begin from now on.
+    pub fn set_stall(&self, stall: Duration) {
+        self.stall.set(stall);
     }
 
     /// The API's address.

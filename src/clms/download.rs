@@ -208,7 +208,7 @@ impl Client {
                         url: url.clone(),
                         received: 0,
                         expected: Some(0),
-                        stall: self.timeouts.stall,
+                        stall: *self.stall.get(),
                         judged: None,
                     },
                 })
@@ -284,7 +284,7 @@ impl Client {
             None => content_length(response.headers()),
         };
         let etag = etag(response.headers());
-        let stall = self.timeouts.stall;
+        let stall = *self.stall.get();
         let response = Some(response);
         let mut body = Body { first: None, response, url, received: 0, expected, stall, judged: None };
         // Some hosts call every file a web page: the first bytes tell what it is.

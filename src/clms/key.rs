@@ -86,12 +86,16 @@ impl ServiceKey {
     /// [`ClmsError::KeyFile`]: unreadable, readable by others, not a key file, or with an unusable private key.
     pub fn load(path: &Path) -> Result<Self, ClmsError> {
         let refuse = |reason: String| ClmsError::KeyFile { path: path.to_owned(), reason };
-        let cannot_read = |error: std::io::Error| refuse(format!("cannot be read: {error}"));
+        let cannot_read = |error: std::io::Error| {
+            refuse(format!(
+                "cannot be read: {error}; name the key that you saved, or leave credentials out to look around only"
+            ))
+        };
         let mut file = File::open(path).map_err(cannot_read)?;
         // On the open file, so that what was checked is what is read.
         let meta = file.metadata().map_err(cannot_read)?;
         if !meta.is_file() {
-            return Err(refuse("is not a file".to_owned()));
+            return Err(refuse("is not a file: name the key file itself".to_owned()));
         }
         let systemd = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         if !is_private(meta.mode(), path, systemd.as_deref()) {

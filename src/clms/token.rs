@@ -14,6 +14,7 @@ use super::key::{Credentials, ServiceKey};
 use super::retry::RetryPolicy;
 use super::secret::Secret;
 use super::wire;
+use crate::live::Live;
 
 /// `iat` lies this far back: the service refuses one that is only 5 s in its future (CLMS-API 8.2).
 const BACK_DATED: i64 = 60;
@@ -58,7 +59,7 @@ impl Attempt {
 
 /// Gets, keeps and renews the token.
 pub(super) struct TokenSource {
-    credentials: Credentials,
+    credentials: Live<Credentials>,
     transport: Transport,
     limits: Limits,
     retry: RetryPolicy,
@@ -74,7 +75,7 @@ impl TokenSource {
         limits: Limits,
         retry: RetryPolicy,
     ) -> Self {
-        let current = Mutex::new(Attempt::open());
+        let (current, credentials) = (Mutex::new(Attempt::open()), Live::new(credentials));
         Self { credentials, transport, limits, retry, current, refusals: AtomicU32::new(0) }
     }
 
@@ -101,6 +102,14 @@ impl TokenSource {
                 }
             }
         }
+    }
+
+    /// Uses another key from now on, and neither token nor failure of the former one. Calls that wait for a grant under way
+    /// are answered by that.
+    pub(super) fn set_credentials(&self, credentials: Credentials) {
+        self.credentials.set(credentials);
+        self.refusals.store(0, Ordering::Relaxed);
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Attempt::open();
     }
 
     /// Forgets a token that got a 401, unless somebody has renewed it meanwhile.
@@ -167,7 +176,7 @@ impl TokenSource {
 
     /// Asks for a token, with bounded repetition, and once more when the clocks turn out to differ.
     async fn obtain(&self) -> Result<Token, ClmsError> {
-        let key = self.credentials.key()?;
+        let key = self.credentials.get().key()?;
         let mut attempt = 1;
         let mut clock_corrected = false;
         loop {

@@ -1,4 +1,4 @@
-//! `docs/CONFIGURATION.md`, written from the table of options and the shipped rules.
+//! `docs/CONFIGURATION.md`, written from the table of options and the shipped rules; and what it shares with clmsfs.toml(5).
 
 use std::fmt::Write;
 
@@ -13,12 +13,15 @@ pub fn configuration_markdown() -> String {
     for spec in OPTIONS {
         if spec.group != group {
             group = spec.group;
-            let _ = write!(text, "\n### {group}\n\n| option | default | meaning |\n|---|---|---|\n");
+            let _ =
+                write!(text, "\n### {group}\n\n| option | default | reload | meaning |\n|---|---|---|---|\n");
         }
         let value = spec.value_name.replace('|', "\\|");
-        let _ = writeln!(text, "| `{}` = `{value}` | {} | {} |", spec.name, spec.default(), spec.help);
+        let live = if spec.live { "yes" } else { "no" };
+        let _ =
+            writeln!(text, "| `{}` = `{value}` | {} | {live} | {} |", spec.name, spec.default(), spec.help);
     }
-    text.push_str(RULES);
+    text.push_str(&rules_markdown());
     for (profile, title) in [(Profile::Server, "server"), (Profile::Desktop, "desktop")] {
         let _ = write!(text, "\n### Profile `{title}`\n\n```toml\n");
         for (index, rule) in rules::shipped(profile).iter().enumerate() {
@@ -38,9 +41,10 @@ const INTRODUCTION: &str = "\
 
 Every option has one name. It can be given, the later one winning, in
 
-1. the configuration file: `cache_size = \"4GB\"`
-2. the environment: `CLMSFS_CACHE_SIZE=4GB`
-3. the command line: `--cache-size 4GB`, or `-o cache_size=4GB` as in /etc/fstab.
+1. the configuration file of the machine, `/etc/clmsfs/config.toml`: `cache_size = \"4GB\"`
+2. that of the user, `~/.config/clmsfs/config.toml` (`$XDG_CONFIG_HOME`), likewise
+3. the environment: `CLMSFS_CACHE_SIZE=4GB`
+4. the command line: `--cache-size 4GB`, or `-o cache_size=4GB` as in /etc/fstab.
 
 In /etc/fstab the type is `clmsfs` (`mount.clmsfs`, the same program by another name, must lie in /sbin):
 
@@ -50,15 +54,71 @@ clmsfs  /srv/clms  clmsfs  _netdev,nofail,x-systemd.automount,allow_other,config
 
 With `clmsfs#NAME` in front the settings are those of /etc/clmsfs/NAME.toml. The log goes to the journal.
 
-The file is the one named with `--config`, else the first that exists of `$CLMSFS_CONFIG`,
-`~/.config/clmsfs/config.toml` (`$XDG_CONFIG_HOME`) and `/etc/clmsfs/config.toml`. An unknown key is an error that names its line.
-`clmsfs config show` prints every value and where it came from; `clmsfs config check` only looks for errors.
+A file that is named, with `--config`, `-o config=` or `$CLMSFS_CONFIG`, is read in place of the first two. An unknown key is an error
+that names its line. `clmsfs config show` prints every value and where it came from; `clmsfs config check` names all errors, each with its
+line, and tries the service key and the folders.
+
+`clmsfs reload`, or SIGHUP, makes a running mount read its settings anew (`systemctl reload` under systemd). Options with a `yes` in the column
+`reload`, and the rules, take effect at once; changes of the others are named in the log and wait for the next mount. A file with an error
+changes nothing. A mount that was started on a terminal unmounts on SIGHUP: its terminal was closed; under nohup(1) it reloads.
 
 Sizes are `64MB`, `4GB`, `2TB` (powers of 1000), `64MiB`, `4GiB`, `2TiB` (powers of 1024) or plain bytes.
 Durations are `500ms`, `60s`, `30m`, `2h`. Where `none` is allowed it switches the limit off.
 
 ## Options
 ";
+
+/// A settings file, for the manual.
+pub const EXAMPLE: &str = "\
+credentials = \"/etc/clmsfs/service-key.json\"   # chmod 600
+cache_dir   = \"/var/cache/clmsfs\"
+cache_size  = \"500GB\"
+on_miss     = \"block\"
+allow_other = true
+
+# let rsync fetch, but only as root and only CLC
+[[rule]]
+process = [\"rsync\"]
+uid     = 0
+path    = \"clc*\"
+action  = \"allow\"
+";
+
+/// Keys of a rule, and what they match.
+pub const RULE_KEYS: &[(&str, &str)] = &[
+    (
+        "`process`",
+        "name of the process (what `ps -o comm` shows, cut at 15 characters) or of its executable; globs",
+    ),
+    ("`thread`", "name of the thread; globs"),
+    ("`uid`, `gid`", "numeric ids"),
+    ("`flags`", "open flags that must all be set: `O_NONBLOCK`, `O_NOATIME`, `O_DIRECT`, `O_NOFOLLOW`"),
+    ("`path`", "path below the mount; `*` within a folder, `**` across folders; a folder covers all in it"),
+    ("`name`", "nothing; shown as the reason in the log and in `user.clmsfs.error`"),
+];
+
+/// Actions of a rule, and what open() of a cold file does then.
+pub const ACTIONS: &[(&str, &str)] = &[
+    ("block", "orders and waits (with `O_NONBLOCK`: EAGAIN)"),
+    ("eagain", "orders and fails at once with EAGAIN"),
+    ("eagain-no-order", "fails at once with EAGAIN, orders nothing"),
+    ("deny", "fails with EACCES, orders nothing"),
+    ("allow", "as if there were no rule: `on_miss` decides"),
+];
+
+fn rules_markdown() -> String {
+    let mut text = String::from(RULES);
+    text.push_str("| key | matches |\n|---|---|\n");
+    for (key, meaning) in RULE_KEYS {
+        let _ = writeln!(text, "| {key} | {meaning} |");
+    }
+    text.push_str("\n| `action` | open() of a cold file |\n|---|---|\n");
+    for (action, meaning) in ACTIONS {
+        let _ = writeln!(text, "| `{action}` | {meaning} |");
+    }
+    text.push_str("\nEach key takes one value or a list; a rule applies when every key matches.\n");
+    text
+}
 
 const RULES: &str = "
 ## Rules
@@ -75,24 +135,6 @@ path    = \"clc*\"
 action  = \"allow\"
 ```
 
-| key | matches |
-|---|---|
-| `process` | name of the process (what `ps -o comm` shows, cut at 15 characters) or of its executable; globs |
-| `thread` | name of the thread; globs |
-| `uid`, `gid` | numeric ids |
-| `flags` | open flags that must all be set: `O_NONBLOCK`, `O_NOATIME`, `O_DIRECT`, `O_NOFOLLOW` |
-| `path` | path below the mount; `*` within a folder, `**` across folders; a folder covers all in it |
-| `name` | matches nothing; shown as the reason in the log and in `user.clmsfs.error` |
-
-| `action` | open() of a cold file |
-|---|---|
-| `block` | orders and waits (with `O_NONBLOCK`: EAGAIN) |
-| `eagain` | orders and fails at once with EAGAIN |
-| `eagain-no-order` | fails at once with EAGAIN, orders nothing |
-| `deny` | fails with EACCES, orders nothing |
-| `allow` | as if there were no rule: `on_miss` decides |
-
-Each key takes one value or a list; a rule applies when every key matches.
 ";
 
 #[cfg(test)]
@@ -115,12 +157,20 @@ mod tests {
     }
 
     #[test]
-    fn the_example_in_the_document_is_a_file_that_works() {
-        let example = RULES.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    fn the_examples_of_the_documents_are_files_that_work() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
-        std::fs::write(&path, example).unwrap();
-        let resolved = crate::config::Settings::resolve(&Default::default(), |_| None, Some(&path)).unwrap();
-        assert_eq!(resolved.own_rules, 1);
+        for example in [RULES.split("```toml\n").nth(1).unwrap().split("```").next().unwrap(), EXAMPLE] {
+            std::fs::write(&path, example).unwrap();
+            let resolved =
+                crate::config::Settings::resolve(&Default::default(), |_| None, Some(&path)).unwrap();
+            assert_eq!(resolved.own_rules, 1);
+        }
+    }
+
+    #[test]
+    fn every_action_is_told() {
+        let told: Vec<&str> = ACTIONS.iter().map(|(action, _)| *action).collect();
+        assert_eq!(told, crate::config::Action::WORDS.map(|(word, _)| word));
     }
 }

@@ -6,28 +6,35 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::ConfigError;
-use super::options::{self, Kind, OPTIONS, PartialSettings, Source};
+use super::error::{ConfigError, Place};
+use super::options::{self, Kind, OPTIONS, OptionSpec, PartialSettings, Source};
 use super::rules::{self, Action, NamePattern, PathPattern, Rule};
 
 /// Keys of a `[[rule]]`.
 const RULE_KEYS: &str = "name, process, thread, uid, gid, flags, path, action";
 
+/// What a configuration file says, and what is wrong with it.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    /// What could be understood.
+    pub(super) settings: PartialSettings,
+    /// Everything that could not, in the order of the lines.
+    pub(super) errors: Vec<ConfigError>,
+}
+
 /// Reads a configuration file.
-///
-/// # Errors
-/// The file cannot be read, is no TOML, or has a key or value that is not usable; with the line.
-pub(super) fn read(path: &Path) -> Result<PartialSettings, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    parse(path, &text)
+pub(super) fn read(path: &Path) -> Reading {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(path, &text),
+        Err(source) => {
+            let error = ConfigError::Unreadable { path: path.to_owned(), source };
+            Reading { errors: vec![error], ..Reading::default() }
+        }
+    }
 }
 
 /// Reads the text of a configuration file, called `path` in messages.
-///
-/// # Errors
-/// Those of [`read`] but for the reading.
-pub(super) fn parse(path: &Path, text: &str) -> Result<PartialSettings, ConfigError> {
+pub(super) fn parse(path: &Path, text: &str) -> Reading {
     File { path, text }.parse()
 }
 
@@ -36,8 +43,9 @@ pub(super) fn advice(key: &str) -> String {
     let key = key.replace('-', "_");
     let nearest = OPTIONS.iter().map(|spec| (distance(&key, spec.name), spec.name)).min();
     match nearest {
-        Some((distance, name)) if distance <= 2 + name.len() / 8 => format!("; did you mean '{name}'?"),
-        _ => "; docs/CONFIGURATION.md lists all options".to_owned(),
+        // of a short name so many letters would be any other
+        Some((distance, name)) if distance <= (2 + name.len() / 8).min(name.len() / 2) => format!("; did you mean '{name}'?"),
+        _ => "; 'clmsfs config show' lists all options".to_owned(),
     }
 }
 
@@ -47,65 +55,102 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    fn line(&self, span: Range<usize>) -> usize {
-        1 + self.text.bytes().take(span.start).filter(|byte| *byte == b'\n').count()
+    fn place(&self, span: Range<usize>) -> Place {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        Place {
+            path: self.path.to_owned(),
+            line: 1 + before.matches('\n').count(),
+            column: 1 + line.chars().count(),
+        }
     }
 
     fn rule_error(&self, span: Range<usize>, message: String) -> ConfigError {
-        ConfigError::Rule { path: self.path.to_owned(), line: self.line(span), message }
+        ConfigError::Rule { place: self.place(span), message }
     }
 
-    fn parse(&self) -> Result<PartialSettings, ConfigError> {
-        let table = DeTable::parse(self.text).map_err(|error| ConfigError::Syntax {
-            path: self.path.to_owned(),
-            line: self.line(error.span().unwrap_or_default()),
-            message: error.message().to_owned(),
-        })?;
-        let mut partial = PartialSettings::default();
+    fn parse(&self) -> Reading {
+        let (table, broken) = DeTable::parse_recoverable(self.text);
+        // with the line each, for the order
+        let mut errors: Vec<(usize, ConfigError)> = Vec::new();
+        for error in broken {
+            let place = self.place(error.span().unwrap_or_default());
+            let message = error.message().lines().collect::<Vec<_>>().join(", ");
+            errors.push((place.line, ConfigError::Syntax { place, message }));
+        }
+        let broken_lines: Vec<usize> = errors.iter().map(|(line, _)| *line).collect();
+        let mut settings = PartialSettings::default();
         for (key, value) in table.get_ref().iter() {
             let name: &str = key.get_ref();
-            let line = self.line(key.span());
-            if name == "rule" {
-                for rule in self.rules(value)? {
-                    partial.push_rule(rule);
-                }
+            let place = self.place(key.span());
+            let line = place.line;
+            if broken_lines.contains(&line) {
+                // whatever is made of such a line was not meant
                 continue;
             }
-            let Some(spec) = options::find(name).filter(|spec| spec.name == name) else {
-                return Err(ConfigError::UnknownKey {
-                    path: self.path.to_owned(),
-                    line,
-                    key: name.to_owned(),
-                    advice: advice(name),
-                });
-            };
-            let origin = Source::File { path: self.path.to_owned(), line };
-            let refused =
-                |message: String| ConfigError::Value { option: spec.name, origin: origin.clone(), message };
-            let text = scalar(value.get_ref()).ok_or_else(|| {
-                refused(format!("a single value is needed, not {}", article(value.get_ref())))
-            })?;
-            if spec.kind == Kind::Path && text != "none" && !text.starts_with('/') && !text.starts_with('{') {
-                return Err(refused("a path in the configuration file must be absolute".to_owned()));
+            if name == "rule" {
+                for rule in self.rules(value) {
+                    match rule {
+                        Ok(rule) => settings.push_rule(rule),
+                        Err(error) => {
+                            let line = error.place().and_then(|(_, line, _)| line).unwrap_or(line);
+                            errors.push((line, error));
+                        }
+                    }
+                }
+            } else if let Some(spec) = options::find(name).filter(|spec| spec.name == name) {
+                if let Err(error) = self.option(spec, value, line, &mut settings) {
+                    errors.push((line, error));
+                }
+            } else {
+                let key = name.to_owned();
+                errors.push((line, ConfigError::UnknownKey { place, key, advice: advice(name) }));
             }
-            partial.set(spec.name, &text, origin.clone())?;
         }
-        Ok(partial)
+        errors.sort_by_key(|(line, _)| *line);
+        Reading { settings, errors: errors.into_iter().map(|(_, error)| error).collect() }
     }
 
-    fn rules(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<Rule>, ConfigError> {
+    fn option(
+        &self,
+        spec: &OptionSpec,
+        value: &Spanned<DeValue<'_>>,
+        line: usize,
+        settings: &mut PartialSettings,
+    ) -> Result<(), ConfigError> {
+        let origin = Source::File { path: self.path.to_owned(), line };
+        let refused =
+            |message: String| ConfigError::Value { option: spec.name, origin: origin.clone(), message };
+        let text = scalar(value.get_ref())
+            .ok_or_else(|| refused(format!("a single value is needed, not {}", article(value.get_ref()))))?;
+        if spec.kind == Kind::Path && text != "none" && !text.starts_with('/') && !text.starts_with('{') {
+            return Err(refused("a path in the configuration file must be absolute".to_owned()));
+        }
+        settings.set(spec.name, &text, origin.clone())
+    }
+
+    /// Each rule that is sound, and each error of the others.
+    fn rules(&self, value: &Spanned<DeValue<'_>>) -> Vec<Result<Rule, ConfigError>> {
         let DeValue::Array(items) = value.get_ref() else {
-            return Err(self.rule_error(value.span(), "rules are written as [[rule]] tables".to_owned()));
+            return vec![Err(
+                self.rule_error(value.span(), "rules are written as [[rule]] tables".to_owned())
+            )];
         };
-        items.iter().enumerate().map(|(index, item)| self.rule(index + 1, item)).collect()
+        let outcomes = items.iter().enumerate().flat_map(|(index, item)| match self.rule(index + 1, item) {
+            Ok(rule) => vec![Ok(rule)],
+            Err(errors) => errors.into_iter().map(Err).collect(),
+        });
+        outcomes.collect()
     }
 
-    fn rule(&self, number: usize, item: &Spanned<DeValue<'_>>) -> Result<Rule, ConfigError> {
+    fn rule(&self, number: usize, item: &Spanned<DeValue<'_>>) -> Result<Rule, Vec<ConfigError>> {
         let DeValue::Table(table) = item.get_ref() else {
-            return Err(self.rule_error(item.span(), format!("a rule is a table with the keys {RULE_KEYS}")));
+            let message = format!("a rule is a table with the keys {RULE_KEYS}");
+            return Err(vec![self.rule_error(item.span(), message)]);
         };
         let mut rule = Rule::new(&format!("rule {number} of the configuration"), Action::Allow);
         let mut action = None;
+        let mut errors = Vec::new();
         for (key, value) in table.iter() {
             let name: &str = key.get_ref();
             let outcome = (|| {
@@ -124,12 +169,16 @@ impl File<'_> {
                 }
                 Ok(())
             })();
-            outcome.map_err(|message| self.rule_error(key.span(), message))?;
+            errors.extend(outcome.err().map(|message| self.rule_error(key.span(), message)));
         }
-        rule.action = action.ok_or_else(|| {
-            self.rule_error(item.span(), format!("the rule has no action; write one of {}", action_words()))
-        })?;
-        Ok(rule)
+        if !table.iter().any(|(key, _)| key.get_ref() == "action") {
+            let message = format!("the rule has no action; write one of {}", action_words());
+            errors.push(self.rule_error(item.span(), message));
+        }
+        match action {
+            Some(action) if errors.is_empty() => Ok(Rule { action, ..rule }),
+            _ => Err(errors),
+        }
     }
 }
 
@@ -211,7 +260,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn parse(text: &str) -> Result<PartialSettings, ConfigError> {
-        File { path: Path::new("/etc/clmsfs/config.toml"), text }.parse()
+        let mut reading = super::parse(Path::new("/etc/clmsfs/config.toml"), text);
+        if reading.errors.is_empty() { Ok(reading.settings) } else { Err(reading.errors.remove(0)) }
     }
 
     fn message(text: &str) -> String {
@@ -223,17 +273,47 @@ mod tests {
         let told = message("# a comment\ncache_size = \"4GB\"\ncahce_dir = \"/x\"\n");
         assert_eq!(
             told,
-            "/etc/clmsfs/config.toml, line 3: 'cahce_dir' is not an option; did you mean 'cache_dir'?"
+            "/etc/clmsfs/config.toml:3:1: 'cahce_dir' is not an option; did you mean 'cache_dir'?"
         );
         assert!(message("cache-size = 1").contains("did you mean 'cache_size'?"));
-        assert!(message("[server]\nport = 1").contains("docs/CONFIGURATION.md"));
+        assert!(message("[server]\nport = 1").contains("config show"));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_in_the_order_of_the_lines() {
+        let text = "\
+cash_size = '4GB'
+poll_min = soon
+  on_miss = 'perhaps'
+cache_size = '4GB'
+cache_size = '5GB'
+orders_per_hour = 'many'
+
+[[rule]]
+proces = 'x'
+uid = 'root'
+
+[[rule]]
+action = 'deny'
+
+[[rule]]
+process = 'y'
+";
+        let reading = super::parse(Path::new("c"), text);
+        let told: Vec<String> = reading.errors.iter().map(ToString::to_string).collect();
+        let places: Vec<&str> = told.iter().map(|told| told.split(' ').next().unwrap()).collect();
+        let wanted =
+            ["c:1:1:", "c:2:12:", "c:3:", "c:5:1:", "c:6:", "c:8:1:", "c:9:1:", "c:10:1:", "c:15:1:"];
+        assert_eq!(places, wanted, "{told:#?}");
+        assert!(told.iter().all(|told| told.lines().count() == 1), "{told:#?}");
+        assert_eq!(reading.settings.rules().len(), 1, "what is sound is understood");
     }
 
     #[test]
     fn broken_toml_and_bad_values_are_told_with_their_line() {
-        assert!(message("cache_size = \"4GB\"\non_miss = \n").contains("line 2"));
+        assert!(message("cache_size = \"4GB\"\non_miss = \n").contains(".toml:2:"));
         let told = message("\n\ncache_size = \"5 apples\"\n");
-        assert!(told.starts_with("cache_size (/etc/clmsfs/config.toml:3): 'apples' is not a unit"), "{told}");
+        assert!(told.starts_with("/etc/clmsfs/config.toml:3: cache_size: 'apples' is not a unit"), "{told}");
         assert!(message("cache_size = [1]").contains("not a list"));
         assert!(message("cache_dir = \"cache\"").contains("must be absolute"));
     }
@@ -279,7 +359,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_rule_is_told_with_its_line() {
         assert!(message("[[rule]]\nprocess = 'a'\n").contains("has no action"));
-        assert!(message("[[rule]]\nproces = 'a'\naction = 'deny'").contains("line 2: 'proces' is not a key"));
+        assert!(message("[[rule]]\nproces = 'a'\naction = 'deny'").contains(":2:1: 'proces' is not a key"));
         assert!(message("[[rule]]\naction = 'forbid'").contains("'forbid' is not an action"));
         assert!(message("[[rule]]\naction = 'deny'\nflags = 'O_RDONLY'").contains("O_NONBLOCK"));
         assert!(message("[[rule]]\naction = 'deny'\nuid = 'root'").contains("not a numeric id"));

@@ -1,6 +1,9 @@
 //! Flags of the command line, made from the table of options.
 
-use clap::{Arg, ArgAction, ArgMatches};
+use std::ffi::OsStr;
+
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 
 use super::error::ConfigError;
 use super::options::{Kind, OPTIONS, OptionSpec, PartialSettings, Source};
@@ -19,10 +22,40 @@ fn argument(spec: &'static OptionSpec) -> Arg {
         .help(format!("{} [default: {}] [env: {}]", spec.help, spec.default(), spec.env()))
         .help_heading(spec.group)
         .action(ArgAction::Set)
-        .value_parser(move |text: &str| spec.check(text).map(|()| text.to_owned()));
+        // the value's name says them already
+        .hide_possible_values(true)
+        .value_parser(OptionValue(spec));
     match spec.kind {
-        Kind::Value | Kind::Path => arg,
+        Kind::Value => arg,
+        Kind::Path => arg.value_hint(ValueHint::AnyPath),
         Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+    }
+}
+
+/// Checks values of an option, and knows the words it takes for shells that complete them.
+#[derive(Clone)]
+struct OptionValue(&'static OptionSpec);
+
+impl TypedValueParser for OptionValue {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        let spec = self.0;
+        let check = move |text: &str| spec.check(text).map(|()| text.to_owned());
+        check.parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let words = || self.0.value_name.split('|');
+        // 'DURATION|none' is no list of words
+        let are_words = words().count() > 1 && words().all(|word| word.chars().all(char::is_lowercase));
+        are_words
+            .then(|| Box::new(words().map(PossibleValue::new)) as Box<dyn Iterator<Item = PossibleValue>>)
     }
 }
 
@@ -45,7 +78,6 @@ pub fn from_matches(matches: &ArgMatches) -> Result<PartialSettings, ConfigError
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use clap::Command;
 
     fn parse(words: &[&str]) -> Result<PartialSettings, clap::Error> {
         let command = Command::new("clmsfs").args(clap_args());
@@ -74,6 +106,19 @@ mod tests {
     fn a_bad_value_is_refused_with_our_advice() {
         let told = parse(&["--cache-size", "5 apples"]).unwrap_err().to_string();
         assert!(told.contains("--cache-size") && told.contains("GiB"), "{told}");
+    }
+
+    #[test]
+    fn choices_can_be_completed_and_sizes_cannot() {
+        let values = |name: &str| {
+            let arguments = clap_args();
+            let argument = arguments.iter().find(|argument| argument.get_id() == name).unwrap();
+            let values = argument.get_possible_values();
+            values.iter().map(|value| value.get_name().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(values("on_miss"), ["block", "eagain"]);
+        assert_eq!(values("allow_other"), ["true", "false"]);
+        assert!(values("block_timeout").is_empty() && values("cache_size").is_empty());
     }
 
     #[test]

@@ -8,12 +8,17 @@ use super::{Resolved, Settings, file, mount_options};
 pub(crate) fn file(text: &str) {
     let path = Path::new("/etc/clmsfs/config.toml");
     let _ = mount_options::parse(text);
-    let Ok(settings) = file::parse(path, text) else { return };
+    let reading = file::parse(path, text);
+    if !reading.errors.is_empty() {
+        return;
+    }
+    let settings = reading.settings;
     let nothing = |_: &str| None;
     let Ok(resolved) = Settings::resolve(&settings, nothing, None) else { return };
     let written = resolved.to_toml(false);
-    let again = file::parse(path, &written).expect("what is written is read again");
-    let again = Settings::resolve(&again, nothing, None).expect("and is as good as it was");
+    let again = file::parse(path, &written);
+    assert!(again.errors.is_empty(), "what is written is read again: {:?}\n{written}", again.errors);
+    let again = Settings::resolve(&again.settings, nothing, None).expect("and is as good as it was");
     let values =
         |resolved: &Resolved| -> Vec<_> { resolved.rows(false).into_iter().map(|row| row.value).collect() };
     assert_eq!(values(&again), values(&resolved), "{written}");

@@ -15,7 +15,7 @@ pub struct MountOptions {
 }
 
 /// Words of fstab that mount(8), systemd or desktops act on, and that are true of this file system anyway.
-const IGNORED: &[&str] = &[
+pub const PASSED_OVER: &[&str] = &[
     "defaults",
     "_netdev",
     "nofail",
@@ -59,7 +59,9 @@ pub fn parse(text: &str) -> Result<MountOptions, ConfigError> {
     let mut options = MountOptions::default();
     for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
         let refused = |message: String| ConfigError::MountOption { word: word.to_owned(), message };
-        if IGNORED.contains(&word) || IGNORED_BEGINNINGS.iter().any(|beginning| word.starts_with(beginning)) {
+        if PASSED_OVER.contains(&word)
+            || IGNORED_BEGINNINGS.iter().any(|beginning| word.starts_with(beginning))
+        {
             continue;
         }
         if word == "rw" {

@@ -26,6 +26,8 @@ pub struct OptionSpec {
     pub default_in_words: Option<&'static str>,
     /// True when the value tells about the user and is hidden where others can read it.
     pub private: bool,
+    /// True when a running mount takes a new value over: at a reload, without being mounted anew.
+    pub live: bool,
     set: fn(&mut Settings, &str) -> Result<(), String>,
     get: fn(&Settings) -> String,
 }
@@ -168,23 +170,24 @@ impl PartialSettings {
     }
 }
 
-/// Reads `CLMSFS_*`; an empty variable is the same as none.
+/// Reads `CLMSFS_*`; an empty variable is the same as none. What is unusable is added to `errors`.
 pub(super) fn from_environment(
     env: &impl Fn(&str) -> Option<String>,
-) -> Result<PartialSettings, ConfigError> {
+    errors: &mut Vec<ConfigError>,
+) -> PartialSettings {
     let mut partial = PartialSettings::default();
     for spec in OPTIONS {
         let name = spec.env();
         if let Some(text) = env(&name).filter(|text| !text.is_empty()) {
-            partial.set(spec.name, &text, Source::Environment(name))?;
+            errors.extend(partial.set(spec.name, &text, Source::Environment(name)).err());
         }
     }
-    Ok(partial)
+    partial
 }
 
 macro_rules! option {
     ($name:ident, $kind:ident $value_name:literal, $group:expr, $parse:path, $show:path, $help:literal
-     $(, default = $words:literal)? $(, private = $private:literal)?) => {
+     $(, default = $words:literal)? $(, private = $private:literal)? $(, live = $live:literal)?) => {
         OptionSpec {
             name: stringify!($name),
             value_name: $value_name,
@@ -192,7 +195,8 @@ macro_rules! option {
             group: $group,
             help: $help,
             default_in_words: option!(@words $($words)?),
-            private: option!(@private $($private)?),
+            private: option!(@flag $($private)?),
+            live: option!(@flag $($live)?),
             set: |settings, text| {
                 settings.$name = $parse(text)?;
                 Ok(())
@@ -202,8 +206,8 @@ macro_rules! option {
     };
     (@words) => { None };
     (@words $words:literal) => { Some($words) };
-    (@private) => { false };
-    (@private $private:literal) => { $private };
+    (@flag) => { false };
+    (@flag $flag:literal) => { $flag };
 }
 
 const SERVICE: &str = "Service";
@@ -218,42 +222,57 @@ const WEB: &str = "Web page";
 pub const OPTIONS: &[OptionSpec] = &[
     option!(credentials, Path "FILE", SERVICE, values::credentials, values::show_optional_path,
         "Service key file (JSON) from your profile page on land.copernicus.eu. Without it the catalogue can be browsed but nothing ordered.",
-        private = true),
+        private = true, live = true),
     option!(api_url, Value "URL", SERVICE, values::api_url, values::show,
         "Address of the CLMS API. Tokens go to this origin only."),
     option!(download_hosts, Value "HOST,…", SERVICE, values::parse, values::show,
-        "Hosts from which packages are downloaded, by https and from public addresses only; '*.' stands for every name below, '*' for any host. The API's own host is always one."),
+        "Hosts from which packages are downloaded, by https and from public addresses only; '*.' stands for every name below, '*' for any host. The API's own host is always one.",
+        live = true),
     option!(catalog_ttl, Value "DURATION", SERVICE, values::catalog_ttl, values::show,
-        "Age at which the saved catalogue is read anew, in the background; at least 10s."),
+        "Age at which the saved catalogue is read anew, in the background; at least 10s.",
+        live = true),
     option!(cache_dir, Path "DIR", CACHE, values::directory, values::show_path,
         "Folder of the cache: ledger, converted products, staging.",
         default = "$XDG_CACHE_HOME/clmsfs, else ~/.cache/clmsfs, for root /var/cache/clmsfs"),
     option!(cache_size, Value "SIZE", CACHE, values::cache_size, values::show,
-        "Budget of the cache in real disk blocks, staging included. The least recently used products go first; never an open or a pinned one."),
+        "Budget of the cache in real disk blocks, staging included. The least recently used products go first; never an open or a pinned one.",
+        live = true),
     option!(free_space_floor, Value "SIZE", CACHE, values::parse, values::show,
-        "Free space that the cache always leaves on its disk."),
+        "Free space that the cache always leaves on its disk.",
+        live = true),
     option!(on_miss, Value "block|eagain", OPENING, values::parse, values::show,
-        "What open() does with a file that is not here yet: wait for it, or start the fetch and fail at once with EAGAIN."),
+        "What open() does with a file that is not here yet: wait for it, or start the fetch and fail at once with EAGAIN.",
+        live = true),
     option!(block_timeout, Value "DURATION|none", OPENING, values::optional, values::show_optional,
-        "When a waiting open() gives up with ETIMEDOUT; the fetch goes on."),
+        "When a waiting open() gives up with ETIMEDOUT; the fetch goes on.",
+        live = true),
     option!(profile, Value "server|desktop", OPENING, values::parse, values::show,
-        "Which shipped rules are in force; 'desktop' gives graphical programs EAGAIN instead of a frozen window."),
+        "Which shipped rules are in force; 'desktop' gives graphical programs EAGAIN instead of a frozen window.",
+        live = true),
     option!(orders_per_hour, Value "NUMBER", OPENING, values::count, values::show,
-        "New orders per hour and user; beyond it open() gives EAGAIN. Protects your account from a crawler."),
+        "New orders per hour and user; beyond it open() gives EAGAIN. Protects your account from a crawler.",
+        live = true),
     option!(link_trust, Value "DURATION", FETCHING, values::link_trust, values::show,
-        "How long after the end of a task its download link is used without asking again. The service promises 72h."),
+        "How long after the end of a task its download link is used without asking again. The service promises 72h.",
+        live = true),
     option!(poll_min, Value "DURATION", FETCHING, values::pause, values::show,
-        "First pause between two questions for the state of tasks; it grows from there. At least 10ms."),
+        "First pause between two questions for the state of tasks; it grows from there. At least 10ms.",
+        live = true),
     option!(poll_max, Value "DURATION", FETCHING, values::pause, values::show,
-        "Longest pause between two questions for the state of tasks; at most 1h."),
+        "Longest pause between two questions for the state of tasks; at most 1h.",
+        live = true),
     option!(download_stall, Value "DURATION", FETCHING, values::stall, values::show,
-        "A download that brings no byte for so long is broken off and resumed; from 1s to 1h."),
+        "A download that brings no byte for so long is broken off and resumed; from 1s to 1h.",
+        live = true),
     option!(max_package_size, Value "SIZE|none", FETCHING, values::optional, values::show_optional,
-        "Largest package that is downloaded, as packed; checked before and while it is downloaded. What it unpacks to is bounded by cache_size."),
+        "Largest package that is downloaded, as packed; checked before and while it is downloaded. What it unpacks to is bounded by cache_size.",
+        live = true),
     option!(ingest_memory, Value "SIZE", CONVERTING, values::ingest_memory, values::show,
-        "Memory for pixels and buffers of the process that unpacks and converts a package; at least 512MB. Its address space is limited to 2GiB more."),
+        "Memory for pixels and buffers of the process that unpacks and converts a package; at least 512MB. Its address space is limited to 2GiB more.",
+        live = true),
     option!(ingest_threads, Value "NUMBER|auto", CONVERTING, values::parse, values::show,
-        "Threads of a conversion; 'auto' is one per core."),
+        "Threads of a conversion; 'auto' is one per core.",
+        live = true),
     option!(allow_other, Switch "true|false", MOUNT, values::boolean, values::show,
         "Other users may use the mount. Needs root or 'user_allow_other' in /etc/fuse.conf."),
     option!(uid, Value "NUMBER", MOUNT, values::owner, values::show_owner,
@@ -267,7 +286,8 @@ pub const OPTIONS: &[OptionSpec] = &[
     option!(metrics_listen, Value "ADDR:PORT|none", MOUNT, values::listen, values::show_optional,
         "Where metrics for Prometheus are served over plain HTTP (`GET /metrics`), such as 127.0.0.1:9469. Whoever reaches the port may read them: docs/METRICS.md says what they tell."),
     option!(log, Value "FILTER", MOUNT, values::parse, values::show,
-        "Which log lines are written: off, error, warn, info, debug, trace, or by module: 'info,clmsfs::fetch=debug'."),
+        "Which log lines are written: off, error, warn, info, debug, trace, or by module: 'info,clmsfs::fetch=debug'.",
+        live = true),
     option!(web_listen, Value "ADDRESS:PORT|none", WEB, values::optional, values::show_optional,
         "Where the web page is served, for example 127.0.0.1:8080; port 0 is any free one. It is plain HTTP and opens with the link of `clmsfs web` only."),
     option!(web_hosts, Value "HOST,…|none", WEB, values::own_names, values::show_optional,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use super::choices::{LogFilter, OnMiss, Profile, Threads};
-use super::error::ConfigError;
+use super::error::{ConfigError, ConfigErrors};
 use super::file;
 use super::hosts::HostList;
 use super::listen::ListenAddress;
@@ -82,7 +82,9 @@ pub struct Resolved {
     pub settings: Settings,
     /// How many of `settings.rules` come from the administrator; the rest is shipped.
     pub own_rules: usize,
-    origins: BTreeMap<&'static str, Source>,
+    /// Files that were read; the later ones count more.
+    pub files: Vec<PathBuf>,
+    pub(super) origins: BTreeMap<&'static str, Source>,
 }
 
 /// One line of `config show`.
@@ -135,41 +137,51 @@ impl Settings {
     /// Puts the settings together: defaults < `file` < environment (`CLMSFS_*`, through `env`) < `flags`.
     ///
     /// # Errors
-    /// The file cannot be read or holds an unknown key; a value is unusable; two options contradict each other.
+    /// The first of what [`Settings::gather`] finds wrong.
     pub fn resolve(
         flags: &PartialSettings,
         env: impl Fn(&str) -> Option<String>,
         file: Option<&Path>,
     ) -> Result<Resolved, ConfigError> {
-        let mut layers = match file {
-            Some(path) => file::read(path)?,
-            None => PartialSettings::default(),
-        };
-        layers.overlay(&options::from_environment(&env)?);
+        let files: Vec<PathBuf> = file.map(Path::to_owned).into_iter().collect();
+        Self::gather(flags, env, &files).map_err(ConfigErrors::into_first)
+    }
+
+    /// Puts the settings together: defaults < `files`, the later ones counting more < environment (`CLMSFS_*`, through
+    /// `env`) < `flags`.
+    ///
+    /// # Errors
+    /// Everything that is wrong: files that cannot be read or hold unknown keys, unusable values, options that contradict
+    /// each other.
+    pub fn gather(
+        flags: &PartialSettings,
+        env: impl Fn(&str) -> Option<String>,
+        files: &[PathBuf],
+    ) -> Result<Resolved, ConfigErrors> {
+        let mut errors = Vec::new();
+        let mut layers = PartialSettings::default();
+        for path in files {
+            let reading = file::read(path);
+            errors.extend(reading.errors);
+            layers.overlay(&reading.settings);
+        }
+        layers.overlay(&options::from_environment(&env, &mut errors));
         layers.overlay(flags);
 
         let mut settings = Self::defaults(default_cache_dir(&env, is_root()));
         let mut origins = BTreeMap::new();
         for (spec, text, source) in layers.values() {
-            spec.apply(&mut settings, text, source)?;
+            errors.extend(spec.apply(&mut settings, text, source).err());
             origins.insert(spec.name, source.clone());
         }
-        settings.check()?;
+        let mut resolved =
+            Resolved { settings, own_rules: layers.rules().len(), files: files.to_vec(), origins };
+        errors.extend(resolved.contradiction());
+        ConfigErrors::some(errors)?;
+        let settings = &mut resolved.settings;
         settings.rules = layers.rules().to_vec();
-        let own_rules = settings.rules.len();
         settings.rules.extend(rules::shipped(settings.profile));
-        Ok(Resolved { settings, own_rules, origins })
-    }
-
-    /// Contradictions between options that are each fine alone.
-    fn check(&self) -> Result<(), ConfigError> {
-        if self.poll_min > self.poll_max {
-            return Err(ConfigError::Conflict(format!(
-                "poll_min ({}) is longer than poll_max ({}); swap them",
-                self.poll_min, self.poll_max
-            )));
-        }
-        Ok(())
+        Ok(resolved)
     }
 
     /// The value of an option when nobody says anything, as text.
@@ -184,6 +196,23 @@ impl Settings {
 }
 
 impl Resolved {
+    /// Where the value of an option came from.
+    pub fn source(&self, name: &str) -> Source {
+        self.origins.get(name).cloned().unwrap_or(Source::Default)
+    }
+
+    /// Options that are each fine alone and contradict each other.
+    fn contradiction(&self) -> Option<ConfigError> {
+        let Settings { poll_min, poll_max, .. } = &self.settings;
+        (poll_min > poll_max).then(|| {
+            ConfigError::Conflict(format!(
+                "poll_min ({poll_min}, {}) is longer than poll_max ({poll_max}, {}); swap them",
+                self.source("poll_min"),
+                self.source("poll_max")
+            ))
+        })
+    }
+
     /// Every option with its value and where it came from, in the order of the table.
     ///
     /// With `redacted` the values that tell about the user (the path of the key) are hidden: for `.clmsfs/config.toml`
@@ -197,7 +226,7 @@ impl Resolved {
                 Row {
                     name: spec.name,
                     value: if hide { "<redacted>".to_owned() } else { value },
-                    source: self.origins.get(spec.name).cloned().unwrap_or(Source::Default),
+                    source: self.source(spec.name),
                 }
             })
             .collect()
@@ -227,21 +256,24 @@ fn default_cache_dir(env: &impl Fn(&str) -> Option<String>, root: bool) -> PathB
     }
 }
 
-/// The configuration file that is read when none is named: the first that exists of `$CLMSFS_CONFIG`,
-/// `$XDG_CONFIG_HOME/clmsfs/config.toml` (`~/.config` when unset) and `/etc/clmsfs/config.toml`.
-/// `$CLMSFS_CONFIG` counts even when it does not exist, so that a typing error is told.
-pub fn default_config_file(env: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+/// The configuration files that are read when none is named, the later one counting more: `/etc/clmsfs/config.toml` and
+/// `$XDG_CONFIG_HOME/clmsfs/config.toml` (`~/.config` when unset), as far as they exist. `$CLMSFS_CONFIG` is read in their
+/// place, even when it does not exist, so that a typing error is told.
+pub fn default_config_files(env: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
     if let Some(named) = env("CLMSFS_CONFIG").filter(|text| !text.is_empty()) {
-        return Some(PathBuf::from(named));
+        return vec![PathBuf::from(named)];
     }
     let home = env("XDG_CONFIG_HOME")
         .filter(|text| !text.is_empty())
         .map(PathBuf::from)
         .or_else(|| env("HOME").map(|home| PathBuf::from(home).join(".config")));
-    home.into_iter()
-        .chain([PathBuf::from("/etc")])
+    [PathBuf::from("/etc")]
+        .into_iter()
+        .chain(home)
         .map(|folder| folder.join("clmsfs/config.toml"))
-        .find(|path| path.is_file())
+        // one that others may not look at is there, and reading it says so
+        .filter(|path| path.symlink_metadata().is_ok())
+        .collect()
 }
 
 fn is_root() -> bool {
@@ -412,9 +444,44 @@ mod tests {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, "").unwrap();
         let base = folder.path().display().to_string();
-        let found = default_config_file(|name| (name == "XDG_CONFIG_HOME").then(|| base.clone()));
-        assert_eq!(found, Some(file));
-        let named = default_config_file(|name| (name == "CLMSFS_CONFIG").then(|| "/no/such".to_owned()));
-        assert_eq!(named, Some(PathBuf::from("/no/such")));
+        let found = default_config_files(|name| (name == "XDG_CONFIG_HOME").then(|| base.clone()));
+        // this machine may have one of its own in /etc
+        assert_eq!(found.last(), Some(&file));
+        let named = default_config_files(|name| (name == "CLMSFS_CONFIG").then(|| "/no/such".to_owned()));
+        assert_eq!(named, [PathBuf::from("/no/such")]);
+    }
+
+    #[test]
+    fn the_users_file_adds_to_that_of_the_machine() {
+        let rule = |name: &str| format!("rule = [{{ name = '{name}', action = 'allow' }}]\n");
+        let machine = config(&format!("cache_size = '1GB'\npoll_max = '30s'\n{}", rule("machine")));
+        let user = config(&format!("\ncache_size = '2GB'\n{}", rule("user")));
+        let files = [&machine, &user].map(|file| file.path().to_owned());
+        let resolved = Settings::gather(&PartialSettings::default(), NOTHING, &files).unwrap();
+        assert_eq!(resolved.settings.cache_size, ByteSize(2_000_000_000));
+        let source = |file: usize, line| Source::File { path: files[file].clone(), line };
+        assert_eq!(resolved.source("cache_size"), source(1, 2));
+        assert_eq!(resolved.source("poll_max"), source(0, 2));
+        let names: Vec<&str> = resolved.settings.rules[..2].iter().map(|rule| rule.name.as_str()).collect();
+        assert_eq!(names, ["user", "machine"]);
+    }
+
+    #[test]
+    fn all_layers_are_looked_through_for_errors() {
+        let files = [config("cash_size = 1\n"), config("poll_min = 'soon'\npoll_max = '5s'\n")];
+        let paths = files.each_ref().map(|file| file.path().to_owned());
+        let env = |name: &str| (name == "CLMSFS_ON_MISS").then(|| "perhaps".to_owned());
+        let errors = Settings::gather(&PartialSettings::default(), env, &paths).unwrap_err();
+        let told: Vec<String> = errors.all().iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 3, "{told:#?}");
+        assert!(told[0].contains("'cash_size'") && told[1].contains(":1: poll_min:"), "{told:#?}");
+        assert!(told[2].starts_with("$CLMSFS_ON_MISS: 'perhaps'"), "{told:#?}");
+        assert!(errors.to_string().ends_with("(and 2 more: clmsfs config check names all)"), "{errors}");
+        let both = config("poll_min = '20s'\npoll_max = '10s'\n");
+        let told = Settings::resolve(&PartialSettings::default(), NOTHING, Some(both.path())).unwrap_err();
+        assert!(
+            told.to_string().contains(":1) is longer than") && told.to_string().contains(":2); swap"),
+            "{told}"
+        );
     }
 }

@@ -210,7 +210,7 @@ fn patience(path: &str) -> Option<Duration> {
     match path {
         "/cache/verify" => None,
         // these write to disk, or ask the service
-        "/fetch" | "/refresh" | "/cancel" | "/cache/evict" | "/cache/pin" | "/cache/unpin" => {
+        "/reload" | "/fetch" | "/refresh" | "/cancel" | "/cache/evict" | "/cache/pin" | "/cache/unpin" => {
             Some(Duration::from_secs(30))
         }
         // answered from memory

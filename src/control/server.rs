@@ -25,7 +25,7 @@ use crate::vfs::tree::entry_key;
 use super::actions::{self, Action, resolve};
 use super::peers::Owners;
 use super::status::{jobs, status};
-use super::{Mounted, metrics};
+use super::{Mounted, metrics, reload};
 
 pub use super::actions::{Ids, Outcome};
 
@@ -109,6 +109,7 @@ pub async fn serve(mounted: Arc<Mounted>, socket: &Path) -> io::Result<()> {
         .route("/cache/pin", post(post_pin))
         .route("/cache/unpin", post(post_unpin))
         .route("/cache/verify", post(post_verify))
+        .route("/reload", post(post_reload))
         .route("/web", get(get_web))
         .route("/stop", post(post_stop))
         .with_state(mounted);
@@ -156,7 +157,7 @@ async fn get_metrics(State(mounted): Shared) -> Response {
 
 /// The settings that are in force, without private ones.
 async fn get_config(State(mounted): Shared) -> String {
-    mounted.settings.to_toml(true)
+    mounted.settings().to_toml(true)
 }
 
 async fn get_jobs(State(mounted): Shared) -> Result<Response, Refused> {
@@ -367,6 +368,15 @@ async fn get_web(State(mounted): Shared) -> Result<Response, Refused> {
         Refused(StatusCode::NOT_FOUND, message.to_owned())
     })?;
     Ok(Json(WebLink { link: page.link() }).into_response())
+}
+
+async fn post_reload(State(mounted): Shared) -> Result<Response, Refused> {
+    match reload::ask(&mounted.reload).await {
+        Some(report) => Ok(Json(report).into_response()),
+        None => {
+            Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "this mount cannot read its settings anew".into()))
+        }
+    }
 }
 
 async fn post_stop(State(mounted): Shared) -> &'static str {

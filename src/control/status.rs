@@ -130,7 +130,8 @@ pub fn status(mounted: &Mounted) -> Option<Status> {
     let pinned = || holdings.iter().filter(|holding| holding.pinned);
     let fetched = catalog.fetched().as_millisecond();
     let counters = engine.counters();
-    let settings = &mounted.settings.settings;
+    let resolved = mounted.settings();
+    let settings = &resolved.settings;
     Some(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),

@@ -96,7 +96,7 @@ async fn work(
         package: part,
         size,
         staging,
-        limits: limits(&inner.inventory, &inner.options.convert, size),
+        limits: limits(&inner.inventory, &inner.options().convert, size),
     };
     let ask = |bytes: u64| {
         room.wrote(written);

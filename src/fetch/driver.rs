@@ -113,7 +113,7 @@ pub(super) async fn drive(
         }
     }
     driven.send_modify(|driven| {
-        driven.progress = Progress::of(&job, &inner.options.patience);
+        driven.progress = Progress::of(&job, &inner.options().patience);
         driven.outcome = Some(outcome);
     });
 }
@@ -162,7 +162,7 @@ async fn walk(
             job = job.after(Event::Failed(failure.clone()));
             return (job, End::Failed(failure));
         }
-        driven.send_modify(|driven| driven.progress = Progress::of(&job, &inner.options.patience));
+        driven.send_modify(|driven| driven.progress = Progress::of(&job, &inner.options().patience));
         match &job.step {
             Step::Ready => return (job, End::Published),
             Step::Failed(failure) => {
@@ -248,7 +248,8 @@ async fn perform(
                 saved.map_err(|error| Failure::of_ledger(&error))
             };
             let (service, orders) = (inner.service.as_ref(), &inner.counters.orders);
-            order(service, job, inner.options.link_trust, inner.options.patience, orders, save).await
+            let options = inner.options();
+            order(service, job, options.link_trust, options.patience, orders, save).await
         }
         Step::Poll => poll(inner, job, driven, watching).await,
         Step::Download => {
@@ -290,9 +291,9 @@ async fn poll(
                 // a service that is away comes back, whatever stands in its place meanwhile
                 let patience = match error {
                     ClmsError::BadAnswer { .. } | ClmsError::Refused { .. } => {
-                        Some(inner.options.patience.nonsense)
+                        Some(inner.options().patience.nonsense)
                     }
-                    ClmsError::TokenRefused { .. } => Some(inner.options.patience.refusals),
+                    ClmsError::TokenRefused { .. } => Some(inner.options().patience.refusals),
                     _ => None,
                 };
                 if let Some(patience) = patience {

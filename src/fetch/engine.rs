@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio_util::task::TaskTracker;
 
 use crate::clms::{DatasetUid, FileId, TaskId};
+use crate::live::Live;
 use crate::store::eviction::Evicted;
 use crate::store::inventory::{Inventory, Reservation};
 use crate::store::layout::{CacheDir, EntryKey, disk_usage};
@@ -143,7 +144,7 @@ pub struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("options", &self.inner.options).finish_non_exhaustive()
+        f.debug_struct("Engine").field("options", &self.inner.options()).finish_non_exhaustive()
     }
 }
 
@@ -166,7 +167,7 @@ impl Engine {
             cache,
             inventory,
             ledger,
-            options,
+            options: Live::new(options),
             poller,
             order_gate: Semaphore::new(1),
             download_gate: Semaphore::new(DOWNLOADS),
@@ -229,7 +230,7 @@ impl Engine {
         let cold = |error| Progress { error, ..Progress::bare(ProductState::Cold) };
         let failed = state.failed.get(key).map(|failed| match failed.is_cancelled() {
             true => cold(Some(failed.failure.message.clone())),
-            false => Progress::of(&failed.job, &self.inner.options.patience),
+            false => Progress::of(&failed.job, &self.inner.options().patience),
         });
         failed.unwrap_or_else(|| cold(state.notes.get(key).cloned()))
     }
@@ -370,7 +371,7 @@ impl Engine {
         });
         let failed = state.failed.values().filter(|failed| !failed.is_cancelled());
         let failed = failed
-            .map(|failed| line(&failed.job, Progress::of(&failed.job, &self.inner.options.patience), 0));
+            .map(|failed| line(&failed.job, Progress::of(&failed.job, &self.inner.options().patience), 0));
         let mut lines: Vec<_> = running.chain(failed).collect();
         lines.sort_by(|a, b| (a.began, &a.path).cmp(&(b.began, &b.path)));
         lines
@@ -394,6 +395,13 @@ impl Engine {
     /// Changes of products between ready and not ready.
     pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.inner.changes.subscribe()
+    }
+
+    /// Behaves in another way from now on. Steps that are under way end as they began; patience stays as it was.
+    pub fn follow(&self, options: EngineOptions) {
+        let patience = self.inner.options().patience;
+        self.inner.poller.set_pace(options.pace);
+        self.inner.options.set(EngineOptions { patience, ..options });
     }
 
     /// Stops all drivers where they are; the next run goes on with them. Waiters are told.

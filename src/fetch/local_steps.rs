@@ -35,7 +35,7 @@ pub(super) async fn bring(
         Ok(staging) => staging,
         Err(error) => return Event::Failed(Failure::of_store(&error)),
     };
-    let limit = inner.options.max_package;
+    let limit = inner.options().max_package;
     // a hint: the length that the host gives is what counts, and what is checked
     let announced = job.announced.unwrap_or(0).min(limit.unwrap_or(u64::MAX));
     let (reservation, too_large) = match reserve_announced(inner, room, announced) {
@@ -55,7 +55,7 @@ pub(super) async fn bring(
         link,
         &files,
         following.arrived(),
-        inner.options.patience.download_pause,
+        inner.options().patience.download_pause,
         |done, total| {
             let news = done.saturating_sub(last.unwrap_or(done));
             last = Some(done);
@@ -145,7 +145,7 @@ pub(super) async fn process(
         &inner.inventory,
         job,
         Places { staging: &staging, former: former.as_ref().map(Lease::directory), ahead: &unpacked },
-        &inner.options.convert,
+        &inner.options().convert,
         reservation,
         on_progress,
     )

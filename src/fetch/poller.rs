@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::clms::{ClmsError, Task, TaskId};
@@ -81,6 +81,7 @@ impl Pace {
 #[derive(Debug, Clone)]
 pub struct Poller {
     watch: mpsc::UnboundedSender<Watch>,
+    pace: Arc<watch::Sender<Pace>>,
 }
 
 #[derive(Debug)]
@@ -93,8 +94,14 @@ impl Poller {
     /// Starts the poller.
     pub fn start(service: Arc<dyn Service>, pace: Pace) -> Self {
         let (watch, inbox) = mpsc::unbounded_channel();
-        tokio::spawn(run(service, pace, inbox));
-        Self { watch }
+        let (pace, paces) = watch::channel(pace);
+        tokio::spawn(run(service, paces, inbox));
+        Self { watch, pace: Arc::new(pace) }
+    }
+
+    /// Asks in another rhythm from now on.
+    pub fn set_pace(&self, pace: Pace) {
+        self.pace.send_replace(pace);
     }
 
     /// Follows a task until the returned receiver is dropped.
@@ -166,7 +173,12 @@ struct Run {
     floor: Duration,
 }
 
-async fn run(service: Arc<dyn Service>, pace: Pace, mut inbox: mpsc::UnboundedReceiver<Watch>) {
+async fn run(
+    service: Arc<dyn Service>,
+    mut paces: watch::Receiver<Pace>,
+    mut inbox: mpsc::UnboundedReceiver<Watch>,
+) {
+    let pace = *paces.borrow_and_update();
     let mut run = Run {
         service,
         pace,
@@ -190,6 +202,7 @@ async fn run(service: Arc<dyn Service>, pace: Pace, mut inbox: mpsc::UnboundedRe
                 None => return,
                 Some(watch) => run.follow(watch),
             },
+            Ok(()) = paces.changed() => run.set_pace(*paces.borrow_and_update()),
             Some(answer) = run.questions.next(), if !run.questions.is_empty() => run.take(answer),
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => run.ask(),
         }
@@ -203,6 +216,15 @@ impl Run {
         let entry = self.followed.entry(watch.task).or_insert_with(new);
         entry.due = now;
         entry.news.push(watch.news);
+    }
+
+    /// Nothing that is followed waits longer than the new pace wants.
+    fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+        let now = Instant::now();
+        for follow in self.followed.values_mut() {
+            follow.due = follow.due.min(now + pace.interval(now - follow.since));
+        }
     }
 
     /// When something is to be asked, `None` while nothing is.

@@ -6,6 +6,7 @@ use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::live::Live;
 use crate::store::inventory::Inventory;
 use crate::store::layout::{CacheDir, EntryKey};
 use crate::sync::MutexGuard;
@@ -26,7 +27,7 @@ pub(super) struct Inner {
     pub(super) cache: Arc<CacheDir>,
     pub(super) inventory: Arc<Inventory>,
     pub(super) ledger: Arc<Ledger>,
-    pub(super) options: EngineOptions,
+    pub(super) options: Live<EngineOptions>,
     pub(super) poller: Poller,
     pub(super) flights: Flights,
     /// One order at a time per account: the service races with itself.
@@ -42,13 +43,18 @@ pub(super) struct Inner {
 }
 
 impl Inner {
+    /// How the engine behaves now.
+    pub(super) fn options(&self) -> Arc<EngineOptions> {
+        self.options.get()
+    }
+
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.flights.state()
     }
 
     /// Takes one order from the user's budget.
     pub(super) fn spend(&self, uid: u32) -> Result<(), Failure> {
-        let limit = self.options.orders_per_hour;
+        let limit = self.options().orders_per_hour;
         let hour_ago = now().saturating_sub(3600 * 1000);
         match self.ledger.spend(uid, limit, hour_ago) {
             Ok(true) => Ok(()),

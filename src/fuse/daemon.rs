@@ -8,34 +8,34 @@ use std::time::Duration;
 
 use fuser::{Config, MountOption, Notifier, Session, SessionACL};
 use tokio::runtime::Handle;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, CatalogError, Dataset, Product};
-use crate::clms::{ApiAddress, Client, ClientOptions, ClmsError, Credentials, ServiceKey};
+use crate::clms::{Client, ClmsError, ServiceKey};
 use crate::config::{Resolved, Settings};
 use crate::control::exporter::{Port, PortError};
 use crate::control::registry::{self, Registration};
 use crate::control::web::{self, Door, WebError};
-use crate::control::{Mounted, free_space, metrics, server, status};
-use crate::fetch::convert::ConvertLimits;
-use crate::fetch::engine::{Change, Engine, EngineOptions};
+use crate::control::{Mounted, free_space, metrics, reload as reloading, server, status};
+use crate::fetch::engine::{Change, Engine};
 use crate::fetch::ledger::{Ledger, LedgerError};
-use crate::fetch::patience::Patience;
-use crate::fetch::poller::Pace;
 use crate::fetch::service::ChildConverter;
 use crate::store::StoreError;
-use crate::store::inventory::{Inventory, Limits};
+use crate::store::inventory::Inventory;
 use crate::store::layout::CacheDir;
 use crate::vfs::counters::Refreshed;
 use crate::vfs::tree::{entry_key, entry_key_prefix};
-use crate::vfs::{LiveFile, Vfs, VfsOptions};
+use crate::vfs::{LiveFile, Vfs};
 
 use super::adapter::Adapter;
 use super::invalidate;
 use super::mountpoint::{self, MountpointError};
+use super::parts;
 use super::process;
+use super::reload::{Reloader, Reread};
+use super::signals::{Signals, Wish};
 use super::systemd;
 
 /// Threads that take requests from the kernel.
@@ -101,12 +101,14 @@ fn advice(error: &io::Error) -> &'static str {
 }
 
 /// Mounts, serves until asked to stop, unmounts. `source` is what the tables of mounts name it (it begins with
-/// [`mountpoint::SOURCE`]); `on_mounted` is called once the mount answers.
+/// [`mountpoint::SOURCE`]); `on_mounted` is called once the mount answers. With `reread` the settings can be read anew while
+/// it runs.
 ///
 /// # Errors
 /// [`DaemonError`] when the mount could not be made; nothing is left mounted then.
 pub async fn run(
     resolved: Resolved,
+    reread: Option<Reread>,
     source: &str,
     mountpoint: &Path,
     stop: CancellationToken,
@@ -125,21 +127,22 @@ pub async fn run(
         None => None,
     };
     let mountpoint = mountpoint::prepare(mountpoint)?;
+    // a mount that can order nothing is not what was asked for; once it runs, the key may come and go
+    settings.credentials.as_deref().map(ServiceKey::load).transpose()?;
     let cache = Arc::new(CacheDir::open(&settings.cache_dir)?);
     let ledger = Arc::new(Ledger::open(&cache.ledger())?);
     let (changes, _) = broadcast::channel(1024);
     let evictions = changes.clone();
-    let limits = Limits { bytes: settings.cache_size.bytes(), free_floor: settings.free_space_floor.bytes() };
     let inventory = Inventory::take_stock(
         Arc::clone(&cache),
-        limits,
+        parts::limits(&settings),
         &ledger.remembered()?,
         Box::new(move |evicted| {
             // nobody listening is fine: then nothing is cached either
             let _ = evictions.send(Change::Gone(evicted));
         }),
     )?;
-    let client = Arc::new(client(&settings)?);
+    let client = Arc::new(parts::client(&settings)?);
     let engine = Engine::new(
         Arc::clone(&client) as _,
         Arc::new(ChildConverter),
@@ -147,15 +150,18 @@ pub async fn run(
         Arc::new(inventory),
         ledger,
         changes,
-        engine_options(&settings),
+        parts::engine_options(&settings),
     );
     let (catalog, fresh) = first_catalog(&cache, &client, settings.catalog_ttl.duration()).await;
     engine.inventory().count_books();
 
     let page = door.as_ref().map(|door| door.page(&mountpoint)).transpose()?.map(Arc::new);
+    let (reload, reload_requests) = mpsc::channel(4);
+    let (settings_now, settings_changes) = watch::channel(Arc::new(resolved));
     let mounted = Arc::new(Mounted {
         mountpoint: mountpoint.clone(),
-        settings: resolved,
+        settings: settings_now,
+        reload,
         web: page.clone(),
         since: crate::fetch::now(),
         vfs: OnceLock::new(),
@@ -163,11 +169,7 @@ pub async fn run(
         free_space: free_space::FreeSpace::default(),
         stop,
     });
-    let options = VfsOptions {
-        rules: settings.rules.clone(),
-        on_miss: settings.on_miss,
-        block_timeout: settings.block_timeout.map(|span| span.duration()),
-    };
+    let options = parts::vfs_options(&settings);
     let vfs = Arc::new(Vfs::new(Arc::new(catalog), engine.clone(), live_files(&mounted), options));
     mounted.vfs.set(Arc::clone(&vfs)).expect("the file system is put together once");
 
@@ -175,7 +177,7 @@ pub async fn run(
     server::serve(Arc::clone(&mounted), &socket).await.map_err(DaemonError::Socket)?;
     let _registration = Registration::new(&mountpoint, &socket).map_err(DaemonError::Socket)?;
 
-    let signals = Signals::new().map_err(DaemonError::Signals)?;
+    let signals = Signals::new(reread.is_some()).map_err(DaemonError::Signals)?;
     // before anybody can open a product, so that nobody orders what is under way
     engine.resume()?;
     let (session_ended, notifier) = start_session(source, &mountpoint, &vfs, &settings).await?;
@@ -194,16 +196,24 @@ pub async fn run(
     // cleaning a large cache before answering made other people's mounts time out: the mount answers first
     let sweeping = engine.clone();
     tokio::task::spawn_blocking(move || sweeping.sweep());
-    let ttl = settings.catalog_ttl.duration();
-    let refresh = refresh_catalog(Arc::clone(&vfs), client, Arc::clone(&cache), notifier, ttl, fresh);
+    let refresh = refresh_catalog(
+        Arc::clone(&vfs),
+        Arc::clone(&client),
+        Arc::clone(&cache),
+        notifier,
+        settings_changes,
+        fresh,
+    );
+    let reloads = serve_reloads(reread, Arc::clone(&mounted), client, vfs, reload_requests);
     let housekeeping = [
         tokio::spawn(refresh),
+        tokio::spawn(reloads),
         tokio::spawn(save_uses(engine.clone())),
         tokio::spawn(systemd::keep_informed(Arc::clone(&mounted))),
         tokio::spawn(free_space::watch(Arc::clone(&mounted))),
     ];
 
-    let ended = wait_for_end(&mounted.stop, signals, session_ended).await;
+    let ended = wait_for_end(&mounted, signals, session_ended).await;
     systemd::notify("STOPPING=1");
     mounted.stop.cancel();
     for task in housekeeping {
@@ -221,89 +231,49 @@ pub async fn run(
     Ok(())
 }
 
-/// The signals that end a mount; caught from before it answers.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn any(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "interrupted",
-            _ = self.terminate.recv() => "terminated",
-            _ = self.hang_up.recv() => "hung up",
-        }
+/// Answers wishes to read the settings anew; a mount that cannot do so leaves them unanswered.
+async fn serve_reloads(
+    reread: Option<Reread>,
+    mounted: Arc<Mounted>,
+    client: Arc<Client>,
+    vfs: Arc<Vfs>,
+    requests: mpsc::Receiver<reloading::Request>,
+) {
+    if let Some(reread) = reread {
+        Reloader { reread, mounted, client, vfs }.serve(requests).await;
     }
 }
 
 /// Waits until somebody wants the mount gone. `None` when it is gone already.
 async fn wait_for_end(
-    stop: &CancellationToken,
+    mounted: &Mounted,
     mut signals: Signals,
     mut session_ended: oneshot::Receiver<io::Result<()>>,
 ) -> Option<oneshot::Receiver<io::Result<()>>> {
-    tokio::select! {
-        how = signals.any() => tracing::info!("{how}; unmounting"),
-        () = stop.cancelled() => tracing::info!("asked to stop; unmounting"),
-        ended = &mut session_ended => {
-            match ended {
-                Ok(Err(error)) => tracing::error!(%error, "the kernel ended the session"),
-                _ => tracing::info!("unmounted from outside"),
+    loop {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::End(how) => {
+                    tracing::info!("{how}; unmounting");
+                    return Some(session_ended);
+                }
+                // where several wait already, one more changes nothing
+                Wish::Reload => {
+                    let _ = mounted.reload.try_send(reloading::Request::default());
+                }
+            },
+            () = mounted.stop.cancelled() => {
+                tracing::info!("asked to stop; unmounting");
+                return Some(session_ended);
             }
-            return None;
+            ended = &mut session_ended => {
+                match ended {
+                    Ok(Err(error)) => tracing::error!(%error, "the kernel ended the session"),
+                    _ => tracing::info!("unmounted from outside"),
+                }
+                return None;
+            }
         }
-    }
-    Some(session_ended)
-}
-
-/// A client of the service as the settings want it.
-///
-/// # Errors
-/// When the address cannot be used.
-pub fn client(settings: &Settings) -> Result<Client, ClmsError> {
-    let mut options = ClientOptions::new(settings.api_url.clone());
-    options.download_hosts = settings.download_hosts.patterns().to_vec();
-    options.timeouts.stall = settings.download_stall.duration();
-    let mut options = options.hurried(hurry(settings));
-    if let Some(path) = &settings.credentials {
-        // an unusable key does not keep the catalogue from being mounted; opens of cold files say what is wrong
-        if let Err(error) = ServiceKey::load(path) {
-            tracing::error!("{error}");
-        }
-        options.credentials = Credentials::File(path.clone());
-    }
-    Client::new(options)
-}
-
-/// How many times shorter than usual every pause and time limit towards the service is: `$CLMSFS_HURRY`, for tests. Only
-/// a service on this machine, which is a simulator, is ever hurried.
-fn hurry(settings: &Settings) -> u32 {
-    let is_here = ApiAddress::new(settings.api_url.clone()).is_ok_and(|api| api.is_loopback());
-    let asked = std::env::var("CLMSFS_HURRY").ok().filter(|_| is_here);
-    asked.and_then(|times| times.parse().ok()).unwrap_or(1)
-}
-
-fn engine_options(settings: &Settings) -> EngineOptions {
-    EngineOptions {
-        orders_per_hour: settings.orders_per_hour,
-        link_trust: settings.link_trust.duration(),
-        pace: Pace { min: settings.poll_min.duration(), max: settings.poll_max.duration() },
-        patience: Patience::default().hurried(hurry(settings)),
-        max_package: settings.max_package_size.map(|size| size.bytes()),
-        convert: ConvertLimits {
-            memory: settings.ingest_memory.bytes(),
-            threads: settings.ingest_threads.count().get(),
-        },
     }
 }
 
@@ -321,7 +291,7 @@ fn live_files(mounted: &Arc<Mounted>) -> Vec<LiveFile> {
             text.map(|text| crate::text::harmless_json(&text) + "\n").unwrap_or_default()
         }),
         live("metrics", |mounted| metrics::text(mounted).unwrap_or_default()),
-        live("config.toml", |mounted| mounted.settings.to_toml(true)),
+        live("config.toml", |mounted| mounted.settings().to_toml(true)),
         live("version", |_| concat!(env!("CARGO_PKG_VERSION"), "\n").to_owned()),
     ]
 }
@@ -381,13 +351,20 @@ async fn refresh_catalog(
     client: Arc<Client>,
     cache: Arc<CacheDir>,
     notifier: Notifier,
-    ttl: Duration,
+    mut settings: watch::Receiver<Arc<Resolved>>,
     fresh: bool,
 ) {
-    let mut pause = if fresh { ttl } else { Duration::ZERO };
+    let mut since = Instant::now();
+    // `None` while the catalogue has its age to grow
+    let mut pause = (!fresh).then_some(Duration::ZERO);
     let mut after_failure = REFRESH_PAUSE;
     loop {
-        tokio::time::sleep(pause).await;
+        let ttl = settings.borrow_and_update().settings.catalog_ttl.duration();
+        let due = since + pause.map_or(ttl, |pause| pause.min(ttl));
+        tokio::select! {
+            () = tokio::time::sleep_until(due) => {}
+            Ok(()) = settings.changed() => continue,
+        }
         let inventory = Arc::clone(vfs.engine().inventory());
         let keys: BTreeSet<String> =
             inventory.holdings().iter().map(|holding| holding.key.as_str().to_owned()).collect();
@@ -408,15 +385,16 @@ async fn refresh_catalog(
                 let (shown, notifier) = (Arc::clone(&vfs), notifier.clone());
                 tokio::task::spawn_blocking(move || invalidate::forget_documents(&shown, &notifier));
                 vfs.engine().inventory().count_books();
-                (pause, after_failure) = (ttl, REFRESH_PAUSE);
+                (pause, after_failure) = (None, REFRESH_PAUSE);
             }
             Err(error) => {
                 vfs.counters.refreshes.one(Refreshed::Failed);
                 tracing::warn!(%error, "the catalogue is not refreshed; the old one stays");
-                pause = after_failure.min(ttl);
+                pause = Some(after_failure);
                 after_failure = after_failure.saturating_mul(2).min(LONGEST_REFRESH_PAUSE);
             }
         }
+        since = Instant::now();
     }
 }
 

@@ -4,6 +4,7 @@
 //! * [`handles`] — open files and directories; [`passthrough`] — files the kernel reads without us.
 //! * [`invalidate`] — tells the kernel what left the cache.
 //! * [`mountpoint`] — checks, dead mounts, unmounting; [`daemon`] — a whole mount from settings to the last breath.
+//! * `parts` — what the settings mean for each part; [`reload`] — takes new ones over; `signals` — who asks for it, or for the end.
 //! * `process` — what the serving process asks of the kernel for itself; `systemd` — what a service manager is told.
 
 pub mod adapter;
@@ -12,6 +13,9 @@ pub mod handles;
 pub mod invalidate;
 pub mod mountpoint;
 mod opening;
+mod parts;
 pub mod passthrough;
 mod process;
+pub mod reload;
+mod signals;
 mod systemd;

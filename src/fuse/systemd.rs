@@ -29,6 +29,15 @@ pub(super) fn notify(state: &str) {
     }
 }
 
+/// Tells that the settings are being read anew; `READY=1` ends that. The time keeps it apart from an earlier one (sd_notify(3)).
+pub(super) fn notify_reloading() {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a valid place for the answer.
+    if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) } == 0 {
+        notify(&format!("RELOADING=1\nMONOTONIC_USEC={}{:06}", now.tv_sec, now.tv_nsec / 1000));
+    }
+}
+
 /// Tells what the mount does, and that it is alive: proven by a question that travels through the kernel to the mount and back.
 /// A mount that does not answer is not told alive, and systemd starts it anew.
 pub(super) async fn keep_informed(mounted: Arc<Mounted>) {

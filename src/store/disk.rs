@@ -61,6 +61,14 @@ pub fn advice(error: &io::Error) -> String {
     Trouble::of(error).map(|trouble| format!("; {}", trouble.way_out())).unwrap_or_default()
 }
 
+/// The same for a folder that cannot be made: where the disk is not to blame, its name is.
+pub(super) fn advice_for_folder(error: &io::Error) -> String {
+    match advice(error) {
+        advice if advice.is_empty() => "; name another --cache-dir".to_owned(),
+        advice => advice,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

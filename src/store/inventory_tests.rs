@@ -142,3 +142,32 @@ fn what_others_put_into_the_cache_is_neither_counted_nor_evicted() {
         assert!(fixture.cache.root().join(kept).exists(), "{kept}");
     }
 }
+
+#[test]
+fn smaller_limits_evict_at_once_and_what_is_held_stays_until_it_may_go() {
+    let fixture = fixture(1_000_000);
+    for name in ["a", "b", "c"] {
+        publish(&fixture, name, 100_000).unwrap();
+    }
+    let names = || -> Vec<String> {
+        fixture.inventory.holdings().into_iter().map(|holding| holding.key.to_string()).collect()
+    };
+    let used = fixture.inventory.usage().total();
+    fixture.inventory.set_limits(Limits { bytes: used - 50_000, free_floor: 0 }).unwrap();
+    assert_eq!(names(), ["b", "c"], "the least recently used");
+    assert_eq!(fixture.inventory.usage().limit, used - 50_000);
+    assert!(!fixture.cache.entry(&key("a")).exists());
+
+    let lease = fixture.inventory.lease(&key("b")).unwrap();
+    let refused = fixture.inventory.set_limits(Limits { bytes: 50_000, free_floor: 0 });
+    assert!(matches!(refused, Err(StoreError::Budget { .. })), "{refused:?}");
+    assert_eq!(names(), ["b"], "all that may go is gone");
+    assert!(lease.directory().join("data").exists());
+    assert!(matches!(fixture.inventory.reserve(1), Err(StoreError::Budget { .. })), "the limit holds");
+    drop(lease);
+    let refused = fixture.inventory.set_limits(Limits { bytes: 1_000_000, free_floor: 1 << 60 });
+    assert!(matches!(refused, Err(StoreError::Disk { .. })), "{refused:?}");
+    assert_eq!(names(), ["b"], "evicting would not help");
+    fixture.inventory.set_limits(Limits { bytes: 50_000, free_floor: 0 }).unwrap();
+    assert!(names().is_empty());
+}

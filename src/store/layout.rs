@@ -87,13 +87,14 @@ impl CacheDir {
     /// # Errors
     /// [`StoreError::Version`] for a cache of another release, [`StoreError::Locked`] when another process
     /// owns it, [`StoreError::Foreign`] when the directory holds something that is not a cache,
-    /// [`StoreError::Io`] otherwise.
+    /// [`StoreError::Unmakeable`] when there is none and none can be, [`StoreError::Io`] otherwise.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let fail = |path: &Path| {
             let path = path.to_owned();
             move |source| StoreError::Io { path, source }
         };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(fail(root))?;
+        let unmakeable = |source| StoreError::Unmakeable { path: root.to_owned(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(unmakeable)?;
         let root = root.canonicalize().map_err(fail(root))?;
         refuse_foreign(&root)?;
         let lock_path = root.join("lock");

@@ -59,6 +59,14 @@ pub enum StoreError {
         /// One of the things in it.
         found: OsString,
     },
+    /// The cache's folder cannot be made.
+    #[error("cache {} cannot be made: {source}{}", path.display(), disk::advice_for_folder(source))]
+    Unmakeable {
+        /// The cache.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// There is not enough room within the budget, even after evicting everything that may go.
     #[error(
         "{needed} bytes do not fit: the cache budget is {limit} bytes, {held} of them open, pinned or being fetched; \

@@ -32,6 +32,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::catalog::{Catalog, catalog_document};
 use crate::config::{OnMiss, Rule};
 use crate::fetch::engine::Engine;
+use crate::live::Live;
 use crate::store::inventory::Usage;
 
 /// What open() of a cold file follows.
@@ -87,7 +88,7 @@ pub struct Vfs {
     views: views::Views,
     items: items::Items,
     live: Vec<LiveFile>,
-    options: VfsOptions,
+    options: Live<VfsOptions>,
     /// What it was asked for.
     pub counters: counters::Counters,
     /// The inodes the kernel knows.
@@ -117,10 +118,15 @@ impl Vfs {
             engine,
             views,
             live,
-            options,
+            options: Live::new(options),
             counters: counters::Counters::default(),
             inodes: inodes::Inodes::default(),
         }
+    }
+
+    /// Other rules from now on; opens that wait already go on as they began.
+    pub fn follow(&self, options: VfsOptions) {
+        self.options.set(options);
     }
 
     fn shown(&self) -> Shown {

@@ -111,7 +111,8 @@ impl PendingOpen {
     /// # Errors
     /// Why there is no data; [`VfsError::TimedOut`] after the mount's block timeout.
     pub async fn wait(self, vfs: Arc<Vfs>) -> Result<OpenFile, VfsError> {
-        match vfs.options.block_timeout {
+        let patience = vfs.options.get().block_timeout;
+        match patience {
             None => self.wait_for_ever(&vfs).await,
             Some(patience) => tokio::time::timeout(patience, self.wait_for_ever(&vfs))
                 .await
@@ -227,7 +228,8 @@ impl Vfs {
         }
         let target = tree::target(product);
         let full = format!("{path}/{inner}");
-        let decision = decide(&self.options.rules, opener, flags, &full, self.options.on_miss);
+        let options = self.options.get();
+        let decision = decide(&options.rules, opener, flags, &full, options.on_miss);
         tracing::debug!(
             path = full, process = opener.comm, thread = opener.thread, uid = opener.uid,
             answer = ?decision.answer, reason = %decision.reason, "cold open"

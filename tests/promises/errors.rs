@@ -90,7 +90,7 @@ fn no_key_at_all_still_lists() {
     let Some(stage) = Stage::shared() else { return };
     Package::new("broken", Pixels::Classes, 300).write(&stage.data());
     let simulator = stage.simulator(QUICK);
-    let mount = stage.mount(&simulator).credentials(&stage.folder().join("no-such-key.json")).start();
+    let mount = stage.mount(&simulator).flag("--credentials", "none").start();
     let broken = Broken { mount, simulator, _stage: stage };
     broken.mount.product("broken");
     broken.refused(libc::EACCES, &["key", "credential"]);

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bad_input;
 mod bad_rasters;
 mod cache_budget;
 mod cache_folder;
@@ -30,6 +31,7 @@ mod large_catalogue;
 mod listing_is_free;
 mod logs;
 mod metrics;
+mod manual;
 mod netcdf;
 mod pixels;
 mod policy;
@@ -38,6 +40,7 @@ mod read_only;
 mod readers;
 mod reading_ways;
 mod refresh;
+mod reload;
 mod sandbox;
 mod secrets;
 mod semantics;

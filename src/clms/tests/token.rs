@@ -276,3 +276,23 @@ async fn refused_tokens_are_asked_for_again_after_a_short_rest() {
     assert_eq!(server.count("@datarequest_search"), 5);
     assert!(server.count("@@oauth2-token") <= 5, "{} grants", server.count("@@oauth2-token"));
 }
+
+#[tokio::test]
+async fn another_key_is_used_at_once_and_the_token_of_the_former_one_is_not() {
+    let grants = AtomicUsize::new(0);
+    let server = Server::start(move |_, seen| match seen.path.as_str() {
+        "/@@oauth2-token" => token_answer(&format!("t{}", grants.fetch_add(1, Ordering::SeqCst))),
+        _ => answer(200, &json!({})),
+    })
+    .await;
+    let client = server.client_with_key();
+    client.tasks().await.unwrap();
+    client.tasks().await.unwrap();
+    client.set_credentials(Some(key_for(server.url("/@@oauth2-token").as_str())).into());
+    client.tasks().await.unwrap();
+    let tokens: Vec<_> =
+        server.seen().iter().filter_map(|seen| seen.header("authorization").map(str::to_owned)).collect();
+    assert_eq!(tokens, ["Bearer t0", "Bearer t0", "Bearer t1"]);
+    client.set_credentials(crate::clms::Credentials::None);
+    assert!(matches!(client.tasks().await, Err(ClmsError::NoCredentials)));
+}

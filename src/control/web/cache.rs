@@ -233,7 +233,7 @@ pub(super) fn page(site: &Site, vfs: &Vfs, from: usize, told: Option<&'static st
     let lines = lines(vfs);
     let from = from.min(lines.len().saturating_sub(1)) / LINES * LINES;
     let to = (from + LINES).min(lines.len());
-    let directory = site.mounted.settings.settings.cache_dir.display().to_string();
+    let directory = site.mounted.settings().settings.cache_dir.display().to_string();
     let caption = format!("Products in the cache, {} to {to} of {}", (from + 1).min(to), lines.len());
     let body = html! {
         h1 { "Cache" }

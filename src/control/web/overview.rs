@@ -17,7 +17,8 @@ const NEXT: usize = 5;
 
 /// Facts about mount, service and catalogue.
 fn facts(site: &Site, vfs: &Vfs, status: &Status) -> Markup {
-    let settings = &site.mounted.settings.settings;
+    let resolved = site.mounted.settings();
+    let settings = &resolved.settings;
     let waiting: usize = status.jobs.iter().map(|job| job.waiting).sum();
     let going = status.jobs.iter().filter(|job| job.progress.state.is_under_way()).count();
     let fetched = vfs.catalog().fetched();

@@ -27,7 +27,7 @@ pub(super) struct Site {
 impl Site {
     /// The page `page` of a mount.
     pub(super) fn new(mounted: Arc<Mounted>, page: Arc<WebPage>) -> Self {
-        let names = mounted.settings.settings.web_hosts.as_ref().map(|names| names.patterns().to_vec());
+        let names = mounted.settings().settings.web_hosts.as_ref().map(|names| names.patterns().to_vec());
         let hosts = Hosts::new(page.address, &names.unwrap_or_default());
         Self { mounted, page, hosts, watchers: Arc::new(Semaphore::new(WATCHERS)) }
     }

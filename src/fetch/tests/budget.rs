@@ -204,3 +204,17 @@ async fn a_failed_job_refused_for_its_budget_is_not_forgotten() {
     assert_eq!(engine.jobs().len(), 1);
     until("the ledger has it", || engine.ledger().jobs().unwrap().len() == 1).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_order_budget_and_package_size_hold_at_once() {
+    let mut house = House::new();
+    let engine = budget(&mut house, 1);
+    engine.request(&target(1), 7, false).unwrap().wait().await.unwrap();
+    assert_eq!(refused(&engine, 2, true).await, FailureKind::Budget);
+    house.options.orders_per_hour = 3;
+    engine.follow(house.options.clone());
+    engine.request(&target(2), 7, true).unwrap().wait().await.unwrap();
+    house.options.max_package = Some(999);
+    engine.follow(house.options.clone());
+    assert_eq!(refused(&engine, 3, true).await, FailureKind::NoSpace);
+}

@@ -210,3 +210,20 @@ async fn questions_that_are_never_answered_do_not_pile_up() {
     tokio::time::sleep(Duration::from_secs(200)).await;
     assert!(house.service.polls() <= 3, "{} single questions at a time", house.service.polls());
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_pace_holds_for_waits_that_have_begun() {
+    let house = House::new();
+    let (poller, _news) = follow(&house, 1).await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let (before, since) = (questions(&house), Instant::now());
+    poller.set_pace(Pace { min: Duration::from_millis(500), max: Duration::from_secs(5) });
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let asked = questions(&house) - before;
+    // an hour old, it was asked for every 75 seconds
+    assert!((10..=15).contains(&asked), "{asked} requests in {:?}", since.elapsed());
+    poller.set_pace(PACE);
+    let before = questions(&house);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(questions(&house) - before <= 10);
+}

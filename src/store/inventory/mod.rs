@@ -17,19 +17,12 @@ use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering, disk_is_aske
 use crate::tally::{Count, Tally};
 
 mod lease;
+mod limits;
 mod reservation;
 
 pub use lease::Lease;
+pub use limits::Limits;
 pub use reservation::Reservation;
-
-/// Limits of the cache.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Budget in bytes.
-    pub bytes: u64,
-    /// Bytes that must stay free on the file system.
-    pub free_floor: u64,
-}
 
 /// What is remembered of an entry across restarts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,8 +98,9 @@ struct Item {
     generation: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    limits: Limits,
     items: HashMap<EntryKey, Item>,
     /// Pins may be set before the entry exists.
     pins: HashSet<EntryKey>,
@@ -123,6 +117,20 @@ struct State {
 }
 
 impl State {
+    fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            items: HashMap::new(),
+            pins: HashSet::new(),
+            reserved: 0,
+            written: 0,
+            books: 0,
+            generations: 0,
+            editions: HashMap::new(),
+            leaving: HashSet::new(),
+        }
+    }
+
     /// The entry counts no more; its bytes, if there was one. Whoever calls this removes its files next.
     fn let_go(&mut self, key: &EntryKey) -> Option<u64> {
         let item = self.items.remove(key)?;
@@ -143,7 +151,6 @@ impl State {
 /// The inventory of one cache directory.
 pub struct Inventory {
     cache: Arc<CacheDir>,
-    limits: Limits,
     state: Mutex<State>,
     /// Told when an entry has left its place.
     has_left: Condvar,
@@ -155,10 +162,7 @@ pub struct Inventory {
 
 impl std::fmt::Debug for Inventory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inventory")
-            .field("cache", &self.cache)
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
+        f.debug_struct("Inventory").field("cache", &self.cache).finish_non_exhaustive()
     }
 }
 
@@ -174,7 +178,7 @@ impl Inventory {
         on_evicted: OnEvicted,
     ) -> Result<Self, StoreError> {
         let known: HashMap<_, _> = remembered.iter().map(|entry| (&entry.key, entry)).collect();
-        let mut state = State::default();
+        let mut state = State::new(limits);
         let path = cache.entries();
         let listing =
             std::fs::read_dir(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
@@ -190,7 +194,6 @@ impl Inventory {
         state.pins = remembered.iter().filter(|entry| entry.pinned).map(|entry| entry.key.clone()).collect();
         let inventory = Self {
             cache,
-            limits,
             state: Mutex::new(state),
             has_left: Condvar::new(),
             has_replaced: AtomicBool::new(false),
@@ -316,14 +319,17 @@ impl Inventory {
     /// How the budget is used.
     pub fn usage(&self) -> Usage {
         let state = self.state();
-        usage(&state, self.limits)
+        usage(&state)
     }
 
     /// Bytes that could be set aside now without evicting anything; 0 when the disk cannot be asked.
     pub fn free_room(&self) -> u64 {
-        let within_budget = self.limits.bytes.saturating_sub(self.usage().total());
-        let on_disk = free_space(self.cache.root()).unwrap_or(0).saturating_sub(self.limits.free_floor);
-        within_budget.min(on_disk)
+        let (limits, used) = {
+            let state = self.state();
+            (state.limits, usage(&state).total())
+        };
+        let on_disk = free_space(self.cache.root()).unwrap_or(0).saturating_sub(limits.free_floor);
+        limits.bytes.saturating_sub(used).min(on_disk)
     }
 
     /// Sets `bytes` aside for a fetch, evicting what must go.
@@ -382,11 +388,12 @@ impl Inventory {
 
     /// Who must go so that `more` bytes fit, on a disk with `free` bytes.
     fn victims(&self, state: &State, more: u64, free: u64) -> Result<Vec<EntryKey>, StoreError> {
-        let used = usage(state, self.limits).total();
-        let over_budget = used.saturating_add(more).saturating_sub(self.limits.bytes);
+        let limits = state.limits;
+        let used = usage(state).total();
+        let over_budget = used.saturating_add(more).saturating_sub(limits.bytes);
         // all that is promised and not written yet will still land on the disk
         let unwritten = state.reserved.saturating_sub(state.written);
-        let disk_need = more.saturating_add(unwritten).saturating_add(self.limits.free_floor);
+        let disk_need = more.saturating_add(unwritten).saturating_add(limits.free_floor);
         let over_disk = disk_need.saturating_sub(free);
         let candidates = state.items.iter().map(|(key, item)| Candidate {
             key: key.clone(),
@@ -394,17 +401,17 @@ impl Inventory {
             last_use: item.last_use,
             held: item.readers > 0 || state.pins.contains(key),
         });
-        let slack = self.limits.bytes / 20;
+        let slack = limits.bytes / 20;
         match plan(candidates.collect(), over_budget.max(over_disk), slack) {
             Plan::Evict(victims) => Ok(victims),
             Plan::TooLittle { .. } if over_disk >= over_budget => {
                 let path = self.cache.root().to_owned();
-                Err(StoreError::Disk { path, needed: more, free, floor: self.limits.free_floor })
+                Err(StoreError::Disk { path, needed: more, free, floor: limits.free_floor })
             }
             Plan::TooLittle { missing } => {
                 let room = more.saturating_sub(missing);
-                let held = self.limits.bytes.saturating_sub(room);
-                Err(StoreError::Budget { needed: more, limit: self.limits.bytes, held })
+                let held = limits.bytes.saturating_sub(room);
+                Err(StoreError::Budget { needed: more, limit: limits.bytes, held })
             }
         }
     }
@@ -514,9 +521,9 @@ impl Inventory {
     }
 }
 
-fn usage(state: &State, limits: Limits) -> Usage {
+fn usage(state: &State) -> Usage {
     Usage {
-        limit: limits.bytes,
+        limit: state.limits.bytes,
         entries: state.items.values().map(|item| item.bytes).sum(),
         reserved: state.reserved,
         books: state.books,

@@ -30,6 +30,8 @@ pub(crate) struct MountBuilder {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     under: Vec<OsString>,
+    /// Where all settings come from, in place of flags.
+    config: Option<PathBuf>,
     watchdog: Duration,
 }
 
@@ -43,6 +45,7 @@ impl MountBuilder {
             arguments: Vec::new(),
             environment: Vec::new(),
             under: Vec::new(),
+            config: None,
             watchdog: WATCHDOG,
         }
     }
@@ -51,6 +54,13 @@ impl MountBuilder {
     #[allow(dead_code, reason = "of the promises none takes longer; the interop suite does")]
     pub(crate) fn watchdog(mut self, limit: Duration) -> Self {
         self.watchdog = limit;
+        self
+    }
+
+    /// All settings come from this file (but for the flags that are added), so that a reload can change them.
+    #[allow(dead_code, reason = "only the promises reload")]
+    pub(crate) fn configured(mut self, file: &Path) -> Self {
+        self.config = Some(file.to_owned());
         self
     }
 
@@ -148,6 +158,11 @@ impl MountBuilder {
         let cache =
             given.map_or_else(|| self.folder.join("cache"), |at| self.arguments[at + 1].clone().into());
         let mut arguments: Vec<OsString> = vec!["mount".into(), point.clone().into()];
+        if let Some(config) = &self.config {
+            arguments.extend(["--config".into(), config.clone().into()]);
+            arguments.extend(self.arguments.iter().cloned());
+            return (arguments, point, cache);
+        }
         let mut flag = |name: &str, value: OsString| {
             if !self.arguments.iter().any(|argument| argument == name) {
                 arguments.extend([name.into(), value]);
