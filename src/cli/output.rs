@@ -32,14 +32,14 @@ pub(super) fn has_colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|text| text.is_empty())
 }
 
-/// The text in lines of at most so many letters, broken between words; a longer word is a line of its own.
+/// The text in lines of at most so many columns, broken between words; a longer word is a line of its own.
 pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let line = lines.last_mut().expect("there is always one");
         if line.is_empty() {
             line.push_str(word);
-        } else if line.chars().count() + 1 + word.chars().count() <= width {
+        } else if measure_text_width(line) + 1 + measure_text_width(word) <= width {
             line.push(' ');
             line.push_str(word);
         } else {
@@ -116,24 +116,6 @@ fn taken(letters: impl Iterator<Item = char>, room: usize) -> String {
         }
     }
     text
-}
-
-/// Words in lines of this width; without one, all in one line.
-pub(super) fn wrapped(text: &str, width: Option<usize>) -> Vec<String> {
-    let Some(width) = width else { return vec![text.to_owned()] };
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let line = lines.last_mut().expect("there is always a line");
-        if line.is_empty() {
-            line.push_str(word);
-        } else if measure_text_width(line) + 1 + measure_text_width(word) <= width {
-            line.push(' ');
-            line.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines
 }
 
 pub(super) use crate::text::printable;
@@ -262,6 +244,5 @@ mod tests {
         let lines = table_lines(&["PRODUCT", "STATE"], &rows, 0, Some(24));
         assert_eq!(lines, ["PRODUCT            STATE", "clc2018/…uct_name  ready"]);
         assert!(table_lines(&["PRODUCT", "STATE"], &rows, 0, None)[1].contains("very_long"));
-        assert_eq!(wrapped("one two three", Some(7)), ["one two", "three"]);
     }
 }

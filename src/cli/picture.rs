@@ -151,7 +151,7 @@ fn below(job: &JobStatus, now: u64, width: Option<usize>, reason: usize) -> Vec<
         lines.push(indented(doing(progress, now)));
     }
     if let Some(error) = &progress.error {
-        let mut reasons = wrapped(&printable(error), width.map(|width| width.saturating_sub(2)));
+        let mut reasons = wrapped(&printable(error), width.map_or(usize::MAX, |width| width.saturating_sub(2)));
         if reasons.len() > reason {
             reasons.truncate(reason);
             if let Some(last) = reasons.last_mut() {
@@ -268,6 +268,7 @@ mod tests {
             products: 4567,
             unpacked: 0,
             catalog_fetched: Some(NOW - 7_200_000),
+            web: None,
             cache: CacheStatus {
                 directory: "/var/cache/clmsfs".to_owned(),
                 limit: 50_000_000_000,

@@ -2,6 +2,7 @@
 
 use super::catalogue::Page;
 use super::client::Client;
+use super::counts::Endpoint;
 use super::error::ClmsError;
 use super::http::bad_answer;
 
@@ -12,7 +13,7 @@ impl Client {
     /// [`ClmsError::BadAnswer`] for an answer that is no search result, or the failures of any request.
     pub async fn greet(&self) -> Result<(), ClmsError> {
         let url = self.api.service("@search", &[("portal_type", "DataSet"), ("b_size", "1")]);
-        let answer = self.json(&self.get(url.clone(), false)).await?;
+        let answer = self.json(&self.get(Endpoint::Catalogue, url.clone(), false)).await?;
         let none = || bad_answer(&url, "its search result has no items".to_owned());
         Page::read(answer).map(drop).ok_or_else(none)
     }

@@ -18,7 +18,7 @@ use tokio::net::UnixListener;
 use crate::catalog::Product;
 use crate::clms::TaskId;
 use crate::fetch::state::Progress;
-use crate::store::verify;
+use crate::store::{StoreError, verify};
 use crate::vfs::Vfs;
 use crate::vfs::tree::entry_key;
 
