@@ -34,6 +34,9 @@ type Ending = Result<ExitCode, Failure>;
 /// Exit code of a product that is not there yet.
 const NOT_READY: u8 = 3;
 
+/// How long the work of other threads is waited for at the end.
+const LAST_WORK: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// The hidden verb under which the converting child runs.
 const CHILD: &str = crate::ingest::CHILD_VERB;
 
@@ -96,8 +99,9 @@ pub fn main() -> ExitCode {
             other => unreachable!("clap knows no verb '{other}'"),
         }
     });
-    // a read of the mount by a library may still block a thread: do not wait for it
-    runtime.shutdown_background();
+    // PROJ and GDAL take their tables down when the process exits: a thread that still asks them, for the footprint of a product
+    // that has just come, would read freed memory. A read of the mount by a library may block a thread for good, though.
+    runtime.shutdown_timeout(LAST_WORK);
     ending.unwrap_or_else(|error| complain(verb, &error))
 }
 
