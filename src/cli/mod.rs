@@ -48,6 +48,9 @@ const USAGE: u8 = 2;
 /// Exit code of a product that is not there yet.
 const NOT_READY: u8 = 3;
 
+/// How long the work of other threads is waited for at the end.
+const LAST_WORK: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// The hidden verbs under which the children run that unpack and convert.
 const CHILDREN: [(&str, fn() -> ExitCode); 2] = [
     (crate::ingest::CHILD_VERB, crate::ingest::child_main),
@@ -147,23 +150,10 @@ pub fn main() -> ExitCode {
             other => unreachable!("clap knows no verb '{other}'"),
         }
     });
-    // a read of the mount by a library may still block a thread: do not wait for it
-    runtime.shutdown_background();
-    let ended_well = ending.is_ok();
-    let code = ending.unwrap_or_else(|error| complain(verb, &error));
-    if matches!(verb, "mount" | "demo") {
-        leave_at_once(ended_well);
-    }
-    code
-}
-
-/// Ends the process without the exit handlers of C++ libraries: a thread that still describes a product with PROJ would
-/// find PROJ's constants gone, and the mount would end with a crash after all was done.
-fn leave_at_once(well: bool) -> ! {
-    use std::io::Write;
-    let _ = std::io::stdout().flush();
-    // SAFETY: takes a number and does not return; everything of ours that has to be put in order has been dropped.
-    unsafe { libc::_exit(i32::from(!well)) }
+    // PROJ and GDAL take their tables down when the process exits: a thread that still asks them, for the footprint of a product
+    // that has just come, would read freed memory. A read of the mount by a library may block a thread for good, though.
+    runtime.shutdown_timeout(LAST_WORK);
+    ending.unwrap_or_else(|error| complain(verb, &error))
 }
 
 fn complain(verb: &str, error: &Failure) -> ExitCode {

@@ -161,7 +161,7 @@ impl Client {
     /// Check [`Download::start`]: hosts may ignore ranges and send everything.
     ///
     /// # Errors
-    /// [`ClmsError::LinkLost`] for 401, 403, 404, 410 and web pages, [`ClmsError::UnsafeLink`] for links (or redirects) that
+    /// [`ClmsError::LinkLost`] for 401, 403, 404, 410, web pages and redirects without an end, [`ClmsError::UnsafeLink`] for links (or redirects) that
     /// lead into inner networks or are not encrypted, [`ClmsError::Server`], [`ClmsError::RateLimited`] and
     /// [`ClmsError::Unreachable`] when several attempts failed.
     pub async fn download(&self, url: &Url, range_from: u64) -> Result<Download, ClmsError> {
@@ -235,6 +235,10 @@ impl Client {
             // The redirect policy and the resolver can only speak through an error's text.
             ClmsError::Unreachable { reason, .. } if reason.contains(UNSAFE_WORDS) => {
                 ClmsError::UnsafeLink { reason }
+            }
+            // Asked again it would lead round again: another link is needed, not patience.
+            ClmsError::Unreachable { reason, .. } if reason.contains(CIRCLE_WORDS) => {
+                ClmsError::LinkLost { reason: format!("{} leads to nothing but other links", host(url)) }
             }
             error => error,
         })
@@ -329,12 +333,15 @@ fn etag(headers: &HeaderMap) -> Option<String> {
 /// Marks errors of the redirect policy and the resolver.
 const UNSAFE_WORDS: &str = "the download link is not trusted";
 
+/// Marks errors of a link that leads to ever more links.
+const CIRCLE_WORDS: &str = "too many redirects";
+
 /// Gives a builder the rules for downloads: checked and bounded redirects, no inner addresses by DNS.
 pub(super) fn bare_client(builder: ClientBuilder, links: &LinkRules) -> ClientBuilder {
     let (rules, api_is_loopback) = (links.clone(), links.api_is_loopback());
     let builder = builder.redirect(redirect::Policy::custom(move |attempt| {
         if attempt.previous().len() > MAX_REDIRECTS {
-            return attempt.error("too many redirects");
+            return attempt.error(CIRCLE_WORDS);
         }
         match rules.check(attempt.url()) {
             Ok(()) => attempt.follow(),

@@ -358,10 +358,10 @@ rows! {
                 answer.body.clear();
             }
         }),
-        sees: Sees::Errno(libc::ENETDOWN),
-        words: &["too many redirects"],
-        requests: 200,
-        orders_after: 0,
+        sees: Sees::Errno(libc::EIO),
+        words: &["leads to nothing but other links"],
+        requests: 40,
+        orders: 2,
         ..Row::PLAIN
     };
     no_http_at_all: Row {
