@@ -44,7 +44,9 @@ pub(super) fn advice(key: &str) -> String {
     let nearest = OPTIONS.iter().map(|spec| (distance(&key, spec.name), spec.name)).min();
     match nearest {
         // of a short name so many letters would be any other
-        Some((distance, name)) if distance <= (2 + name.len() / 8).min(name.len() / 2) => format!("; did you mean '{name}'?"),
+        Some((distance, name)) if distance <= (2 + name.len() / 8).min(name.len() / 2) => {
+            format!("; did you mean '{name}'?")
+        }
         _ => "; 'clmsfs config show' lists all options".to_owned(),
     }
 }

@@ -74,7 +74,7 @@ fn collect(command: &Command, pages: &mut Vec<Page>) -> std::io::Result<()> {
 
 /// The command line with the full names of its verbs (`clmsfs-cache-pin`).
 fn built() -> Command {
-    let mut command = super::super::command().disable_help_subcommand(true);
+    let mut command = super::super::command().disable_help_subcommand(true).subcommand_value_name("VERB");
     command.build();
     command
 }

@@ -50,7 +50,7 @@ pub(super) fn page() -> Page {
          rule applies when every key that it has matches.",
     );
     for (keys, meaning) in RULE_KEYS {
-        page.term(keys, &format!("Matches {meaning}."));
+        page.term(keys, &format!("Matches: {meaning}."));
     }
     page.term("`action`", "What open() of a cold file does:");
     for (action, meaning) in ACTIONS {
