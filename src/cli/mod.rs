@@ -31,6 +31,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// What a verb ends with.
 type Ending = Result<ExitCode, Failure>;
 
+/// Exit code of wrong usage, as clap has it.
+const USAGE: u8 = 2;
 /// Exit code of a product that is not there yet.
 const NOT_READY: u8 = 3;
 

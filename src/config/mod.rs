@@ -24,6 +24,7 @@ mod hosts;
 pub mod mount_options;
 mod options;
 pub mod rules;
+mod service;
 mod settings;
 mod shipped_rules;
 mod size;

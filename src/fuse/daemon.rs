@@ -41,6 +41,8 @@ const DISPATCHERS: usize = 4;
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Longest wait for the first catalogue before mounting without one.
 const FIRST_CATALOG: Duration = Duration::from_secs(60);
+/// The same for a service of systemd, for which others wait.
+const FIRST_CATALOG_OF_SERVICE: Duration = Duration::from_secs(10);
 /// First pause after a failed refresh of the catalogue; doubles with each further one.
 const REFRESH_PAUSE: Duration = Duration::from_secs(5);
 /// Longest pause after such failures, so that a mount without a catalogue has one soon after the service is back.
@@ -309,7 +311,9 @@ async fn first_catalog(cache: &CacheDir, client: &Client, ttl: Duration) -> (Cat
         Err(error) => tracing::warn!(%error, "the saved catalogue cannot be used; asking the service"),
     }
     let none = Arc::new(Catalog::empty());
-    match tokio::time::timeout(FIRST_CATALOG, fetch_catalog(client, &path, none, |_| false, |_| false)).await
+    let patience = if systemd::is_listening() { FIRST_CATALOG_OF_SERVICE } else { FIRST_CATALOG };
+    systemd::notify("STATUS=reading the catalogue");
+    match tokio::time::timeout(patience, fetch_catalog(client, &path, none, |_| false, |_| false)).await
     {
         Ok(Ok(catalog)) => return (catalog, true),
         Ok(Err(error)) => tracing::warn!(%error, "the service gives no catalogue; mounting without one"),
@@ -411,7 +415,8 @@ async fn start_session(
     // not RO: the kernel would then refuse to set user.clmsfs.pinned; every other write answers EROFS here
     config.mount_options = vec![
         MountOption::FSName(source.to_owned()),
-        MountOption::Subtype("clmsfs".to_owned()),
+        // not MountOption::Subtype, which mount(2) is not told by fuser: PRUNEFS, findmnt and umount -t go by the type
+        MountOption::CUSTOM("subtype=clmsfs".to_owned()),
         MountOption::NoSuid,
         MountOption::NoDev,
         MountOption::NoExec,

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -57,6 +57,14 @@ pub enum MountpointError {
     },
 }
 
+/// Creates a mount point that is missing, if this user may; if not, [`prepare`] says so.
+pub fn make(path: &Path) {
+    if fs::create_dir(path).is_ok() {
+        // whatever the process makes for itself is private; this one is to be seen by all
+        let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o755));
+    }
+}
+
 /// Makes sure that `path` is an empty directory without a mount of ours; detaches dead ones left by crashes.
 ///
 /// # Errors
@@ -73,6 +81,20 @@ pub fn prepare(path: &Path) -> Result<PathBuf, MountpointError> {
         }
     }
     inspect(path)
+}
+
+/// Takes away the dead mounts at `path`. One that lives stays.
+///
+/// # Errors
+/// [`MountpointError::Unmount`].
+pub fn detach_dead(path: &Path) -> Result<(), MountpointError> {
+    for _ in 0..MOST_DEAD {
+        match count_blocks(path) {
+            Err(error) if is_dead(&error) => detach(path)?,
+            _ => break,
+        }
+    }
+    Ok(())
 }
 
 /// The canonical path of an empty directory without a mount of ours.
@@ -134,7 +156,7 @@ pub fn mounts() -> Vec<PathBuf> {
 fn our_mount(line: &str) -> Option<PathBuf> {
     let (before, after) = line.split_once(" - ")?;
     let mut after = after.split(' ');
-    // fusermount3 makes the subtype a part of the type; mount(2), which root uses, leaves only the source
+    // a mount by root of an earlier build has only the source
     let ours = match (after.next()?, after.next()?) {
         (FS_TYPE, _) => true,
         (kind, source) => kind == "fuse" && instance(source).is_some(),
@@ -247,7 +269,8 @@ mod tests {
         assert!(matches!(prepare(&dir.path().join("file")), Err(MountpointError::NotADirectory(_))));
         assert!(matches!(prepare(dir.path()), Err(MountpointError::NotEmpty(_))));
         let empty = dir.path().join("empty");
-        fs::create_dir(&empty).unwrap();
+        make(&empty);
+        make(&empty.join("deep/er"));
         assert_eq!(prepare(&empty).unwrap(), empty.canonicalize().unwrap());
     }
 }

@@ -26,6 +26,7 @@ mod hostile_packages;
 mod killable;
 mod large_catalogue;
 mod listing_is_free;
+mod mountpoint;
 mod netcdf;
 mod pixels;
 mod policy;
