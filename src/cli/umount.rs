@@ -25,12 +25,15 @@ pub(super) fn command() -> Command {
                 .value_parser(clap::value_parser!(PathBuf)),
         )
         .arg(mount_flag().conflicts_with("mountpoint"))
-        .arg(config_flag().help("Configuration file whose 'mountpoint' is meant").conflicts_with_all(["mountpoint", "mount"]))
         .arg(
-            Arg::new("dead")
-                .long("dead")
-                .action(ArgAction::SetTrue)
-                .help("Only take away what a killed mount left behind; a living one and none at all are fine"),
+            config_flag()
+                .help("Configuration file whose 'mountpoint' is meant")
+                .conflicts_with_all(["mountpoint", "mount"]),
+        )
+        .arg(
+            Arg::new("dead").long("dead").action(ArgAction::SetTrue).help(
+                "Only take away what a killed mount left behind; a living one and none at all are fine",
+            ),
         )
 }
 
@@ -45,10 +48,13 @@ fn named(arguments: &ArgMatches) -> Result<Option<PathBuf>, Failure> {
 }
 
 pub(super) async fn run(arguments: &ArgMatches) -> Ending {
-    let named = named(arguments)?;
+    let named = match named(arguments) {
+        // nothing was mounted with settings that cannot be used, and the mount has said why
+        Err(_) if arguments.get_flag("dead") => return Ok(ExitCode::SUCCESS),
+        named => named?,
+    };
     if arguments.get_flag("dead") {
-        let path = named.ok_or("--dead needs a mount point or --config")?;
-        mountpoint::detach_dead(&path)?;
+        mountpoint::detach_dead(&named.ok_or("--dead needs a mount point or --config")?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let named = named.as_ref();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use fuser::{Config, MountOption, Notifier, Session, SessionACL};
+use fuser::{Config, MountOption, Notifier, SessionACL};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, oneshot};
@@ -30,6 +30,7 @@ use crate::vfs::tree::{entry_key, entry_key_prefix};
 use crate::vfs::{LiveFile, Vfs, VfsOptions};
 
 use super::adapter::Adapter;
+use super::automount;
 use super::invalidate;
 use super::mountpoint::{self, MountpointError};
 use super::process;
@@ -313,8 +314,7 @@ async fn first_catalog(cache: &CacheDir, client: &Client, ttl: Duration) -> (Cat
     let none = Arc::new(Catalog::empty());
     let patience = if systemd::is_listening() { FIRST_CATALOG_OF_SERVICE } else { FIRST_CATALOG };
     systemd::notify("STATUS=reading the catalogue");
-    match tokio::time::timeout(patience, fetch_catalog(client, &path, none, |_| false, |_| false)).await
-    {
+    match tokio::time::timeout(patience, fetch_catalog(client, &path, none, |_| false, |_| false)).await {
         Ok(Ok(catalog)) => return (catalog, true),
         Ok(Err(error)) => tracing::warn!(%error, "the service gives no catalogue; mounting without one"),
         Err(_) => tracing::warn!("the service's catalogue takes long; mounting without one"),
@@ -426,7 +426,8 @@ async fn start_session(
     config.n_threads = Some(DISPATCHERS);
     config.clone_fd = true;
     let path = mountpoint.to_owned();
-    let session = tokio::task::spawn_blocking(move || Session::new(adapter, path, &config))
+    let source = source.to_owned();
+    let session = tokio::task::spawn_blocking(move || automount::session(adapter, &source, &path, &config))
         .await
         .expect("mounting does not panic")
         .map_err(|source| DaemonError::Mount { mountpoint: mountpoint.to_owned(), source })?;

@@ -72,6 +72,12 @@ pub(crate) fn edit(machine: &Machine, lines: &str) {
     machine.run("systemctl daemon-reload").success();
 }
 
+/// What root is told of the only mount.
+#[track_caller]
+pub(crate) fn status(machine: &Machine) -> serde_json::Value {
+    serde_json::from_str(&machine.run("clmsfs status --json").success().text()).unwrap()
+}
+
 pub(crate) fn main_pid(machine: &Machine) -> u32 {
     machine.property(UNIT, "MainPID").parse().unwrap()
 }

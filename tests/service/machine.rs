@@ -127,7 +127,7 @@ impl Machine {
     /// Its mounts of ours, a line each.
     pub(crate) fn mounts(&self) -> Vec<String> {
         let table = fs::read_to_string(format!("/proc/{}/mountinfo", self.leader)).unwrap();
-        table.lines().filter(|line| line.contains("clmsfs")).map(str::to_owned).collect()
+        table.lines().filter(|line| line.contains(" - fuse.clmsfs ")).map(str::to_owned).collect()
     }
 
     /// The command lines of its processes of ours.
@@ -139,10 +139,6 @@ impl Machine {
     fn power_off(&mut self) {
         process::send(self.leader, libc::SIGRTMIN() + POWER_OFF);
         wait::until_true("the machine is off", || self.nspawn.try_wait().unwrap().is_some());
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("console")).unwrap_or_default()
     }
 }
 
@@ -165,7 +161,8 @@ impl Drop for Machine {
             ]);
             // the test tells what failed; this only helps
             let told = journal.output().map(|output| output.stdout).unwrap_or_default();
-            eprintln!("{}", String::from_utf8_lossy(&told));
+            let console = fs::read_to_string(self.folder.path().join("console")).unwrap_or_default();
+            eprintln!("{console}\n{}", String::from_utf8_lossy(&told));
         }
         // a machine without its first process is gone, and with it all others
         process::send(self.leader, libc::SIGKILL);
