@@ -103,14 +103,14 @@ fn inspect(path: &Path) -> Result<PathBuf, MountpointError> {
         io::ErrorKind::NotFound => MountpointError::Missing(path.to_owned()),
         _ => MountpointError::Io { path: path.to_owned(), source },
     };
+    // nothing else can be in it, and whoever looks waits for the mount: with statx(2), unlike stat(2), that is a look, too
+    if let Some(full) = path.canonicalize().ok().filter(|full| is_automount(full)) {
+        return Ok(full);
+    }
     if !fs::metadata(path).map_err(io)?.is_dir() {
         return Err(MountpointError::NotADirectory(path.to_owned()));
     }
     let full = path.canonicalize().map_err(io)?;
-    // nothing else can be in it, and whoever looks waits for the mount
-    if is_automount(&full) {
-        return Ok(full);
-    }
     // the kernel may still hold the attributes of a dead mount, but nobody opens its directory or counts its blocks
     count_blocks(&full).map_err(io)?;
     let mut entries = fs::read_dir(&full).map_err(io)?;
