@@ -3,18 +3,20 @@ SHELL := /bin/bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test test-web fuzz interop-qgis crash soak bench build lint fmt clean
+.PHONY: help demo test test-web test-systemd fuzz interop-qgis crash soak bench build deb lint fmt clean
 
 help:
 	@echo "make demo    build, mount a simulated service and walk through it; leaves nothing behind"
 	@echo "make test    lint, all tests (through real mounts), and how many ran"
 	@echo "make test-web   the web page in a real Chromium (installs it: 100 MB), screenshots in $(TARGET)/web-screenshots"
+	@echo "make test-systemd   the package and the units in machines with a real systemd (root; makes a Debian of 400 MB)"
 	@echo "make fuzz    feed every reader of foreign bytes with made-up ones, each for FUZZ_SECONDS (60)"
 	@echo "make interop-qgis   what QGIS makes of every kind of package (installs QGIS: 680 MB)"
 	@echo "make crash   kill the daemon 208 times, and lose power at thousands of moments (ten minutes)"
 	@echo "make soak    ten minutes of readers, evictions, faults and restarts"
 	@echo "make bench   measure side by side with other tools, write docs/PERFORMANCE.md (half an hour, 20 GB, alone on the machine)"
 	@echo "make build   the program, optimised: $(TARGET)/release/clmsfs"
+	@echo "make deb     the Debian package: $(TARGET)/debian/clmsfs_*.deb"
 	@echo "make lint    rustfmt and clippy only"
 	@echo "make fmt     format the sources"
 	@echo "make clean   remove what was built"
@@ -37,6 +39,11 @@ test-web:
 	$(CARGO) build --locked
 	CLMSFS_TEST_BINARY="$(abspath $(TARGET))/debug/clmsfs" CLMSFS_WEB_SCREENSHOTS="$(or $(CLMSFS_WEB_SCREENSHOTS),$(TARGET)/web-screenshots)" \
 	PYTHONDONTWRITEBYTECODE=1 $(TARGET)/interop-web/bin/python -m pytest -p no:cacheprovider tests/web
+
+test-systemd:
+	@scripts/system-packages service
+	@scripts/service-root
+	$(CARGO) test --locked --test service -- --show-output --test-threads=1
 
 fuzz:
 	@scripts/system-packages build
@@ -71,6 +78,10 @@ bench:
 build:
 	@scripts/system-packages build
 	$(CARGO) build --locked --release
+
+deb:
+	@scripts/system-packages deb
+	@scripts/deb release
 
 lint:
 	$(CARGO) fmt --check

@@ -1,5 +1,6 @@
-//! `clmsfs mount MOUNTPOINT`.
+//! `clmsfs mount [MOUNTPOINT]`.
 
+use std::fmt::Arguments;
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -9,8 +10,8 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use tokio_util::sync::CancellationToken;
 
-use super::{Ending, absolute, config_flag, log, output, settings};
-use crate::config::flags;
+use super::{Ending, Failure, USAGE, absolute, config_flag, log, output, settings};
+use crate::config::{Settings, flags};
 use crate::fuse::reload::Reread;
 use crate::fuse::{daemon, mountpoint};
 
@@ -18,10 +19,9 @@ pub(super) fn command() -> Command {
     Command::new("mount")
         .about("Mount the catalogue; stays in the foreground until Ctrl-C or umount")
         .arg(
-            Arg::new("mountpoint")
+            Arg::new("place")
                 .value_name("MOUNTPOINT")
-                .required(true)
-                .help("An empty directory")
+                .help("An empty directory [default: the 'mountpoint' of the configuration]")
                 .value_parser(clap::value_parser!(PathBuf)),
         )
         .arg(config_flag())
@@ -49,7 +49,11 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
     let set_filter = log::start(resolved.settings.log.as_str());
     let again = arguments.clone();
     let reread = Reread { settings: Box::new(move || settings(&again)), log: set_filter };
-    let mountpoint = absolute(arguments.get_one::<PathBuf>("mountpoint").expect("clap requires it"))?;
+    let Some(mountpoint) = place(arguments, &resolved.settings)? else {
+        return Ok(refuse(format_args!(
+            "no place is named: write clmsfs mount MOUNTPOINT, or mountpoint = \"/an/empty/directory\" into the configuration file"
+        )));
+    };
     let source = arguments.get_one::<String>("source").expect("it has a default");
     let background = arguments.get_flag("background");
     let on_mounted = |mountpoint: &Path| {
@@ -60,6 +64,24 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
     };
     daemon::run(resolved, Some(reread), source, &mountpoint, CancellationToken::new(), on_mounted).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what is wrong with what was asked for. Trying it again is of no use, which the exit code tells systemd.
+fn refuse(reason: Arguments<'_>) -> ExitCode {
+    output::complain(format_args!("failed to mount: {reason}"));
+    ExitCode::from(USAGE)
+}
+
+/// Where to mount: as the command line says, else as the settings do. Only what these name is made where it is missing: a
+/// typing error of a person should not leave folders behind.
+fn place(arguments: &ArgMatches, settings: &Settings) -> Result<Option<PathBuf>, Failure> {
+    if let Some(named) = arguments.get_one::<PathBuf>("place") {
+        return Ok(Some(absolute(named)?));
+    }
+    if let Some(set) = &settings.mountpoint {
+        mountpoint::make(set);
+    }
+    Ok(settings.mountpoint.clone())
 }
 
 /// Beginning of the line that says that the mount answers.

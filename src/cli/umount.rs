@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::{Ending, mount_flag};
+use super::{Ending, Failure, config_flag, mount_flag, settings};
 use crate::control::client::{Control, ControlError};
 use crate::fuse::mountpoint;
 
@@ -25,10 +25,39 @@ pub(super) fn command() -> Command {
                 .value_parser(clap::value_parser!(PathBuf)),
         )
         .arg(mount_flag().conflicts_with("mountpoint"))
+        .arg(
+            config_flag()
+                .help("Configuration file whose 'mountpoint' is meant")
+                .conflicts_with_all(["mountpoint", "mount"]),
+        )
+        .arg(
+            Arg::new("dead").long("dead").action(ArgAction::SetTrue).help(
+                "Only take away what a killed mount left behind; a living one and none at all are fine",
+            ),
+        )
+}
+
+/// The mount that is meant, `None` for the only one.
+fn named(arguments: &ArgMatches) -> Result<Option<PathBuf>, Failure> {
+    if let Some(config) = arguments.get_one::<PathBuf>("config") {
+        let settings = settings(arguments)?.settings;
+        let set = settings.mountpoint.ok_or_else(|| format!("{} names no mountpoint", config.display()))?;
+        return Ok(Some(set));
+    }
+    Ok(["mountpoint", "mount"].iter().find_map(|name| arguments.get_one::<PathBuf>(name)).cloned())
 }
 
 pub(super) async fn run(arguments: &ArgMatches) -> Ending {
-    let named = arguments.get_one::<PathBuf>("mountpoint").or_else(|| arguments.get_one::<PathBuf>("mount"));
+    let named = match named(arguments) {
+        // nothing was mounted with settings that cannot be used, and the mount has said why
+        Err(_) if arguments.get_flag("dead") => return Ok(ExitCode::SUCCESS),
+        named => named?,
+    };
+    if arguments.get_flag("dead") {
+        mountpoint::detach_dead(&named.ok_or("--dead needs a mount point or --config")?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let named = named.as_ref();
     match Control::find(named.map(PathBuf::as_path)) {
         Ok(control) => {
             control.stop().await?;

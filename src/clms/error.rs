@@ -9,7 +9,7 @@ use std::time::Duration;
 pub enum ClmsError {
     /// The call needs a service key and none was given.
     #[error(
-        "no service key is configured; make one at https://land.copernicus.eu (profile, API tokens) and name its file with --credentials"
+        "no service key is configured; make one at https://land.copernicus.eu (profile, API tokens) and name its file with --credentials, or keep it as /etc/clmsfs/NAME-key.json for the service clmsfs@NAME"
     )]
     NoCredentials,
     /// The service does not accept the key or the token made from it.

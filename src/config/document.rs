@@ -52,6 +52,7 @@ In /etc/fstab the type is `clmsfs` (`mount.clmsfs`, the same program by another 
 clmsfs  /srv/clms  clmsfs  _netdev,nofail,x-systemd.automount,allow_other,config=/etc/clmsfs/config.toml  0 0
 ```
 
+As a service of systemd: `clmsfs@NAME` has the settings of /etc/clmsfs/NAME.toml ([ADMINISTRATION.md](ADMINISTRATION.md)).
 With `clmsfs#NAME` in front the settings are those of /etc/clmsfs/NAME.toml. The log goes to the journal.
 
 A file that is named, with `--config`, `-o config=` or `$CLMSFS_CONFIG`, is read in place of the first two. An unknown key is an error

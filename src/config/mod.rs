@@ -26,6 +26,7 @@ pub mod mount_options;
 mod options;
 mod renewal;
 pub mod rules;
+mod service;
 mod settings;
 mod shipped_rules;
 mod size;

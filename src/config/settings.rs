@@ -13,6 +13,7 @@ use super::hosts::HostList;
 use super::listen::ListenAddress;
 use super::options::{self, OptionSpec, PartialSettings, Source};
 use super::rules::{self, Rule};
+use super::service;
 use super::size::ByteSize;
 use super::span::Span;
 
@@ -37,6 +38,8 @@ pub struct Settings {
     pub block_timeout: Option<Span>,
     /// Which shipped rules are in force.
     pub profile: Profile,
+    /// Where to mount when the command line names no place.
+    pub mountpoint: Option<PathBuf>,
     /// Other users may use the mount.
     pub allow_other: bool,
     /// Owner of all files as they are shown, `None` = whoever mounts.
@@ -112,6 +115,7 @@ impl Settings {
             on_miss: OnMiss::Block,
             block_timeout: None,
             profile: Profile::Server,
+            mountpoint: None,
             allow_other: false,
             uid: None,
             gid: None,
@@ -169,6 +173,7 @@ impl Settings {
         layers.overlay(flags);
 
         let mut settings = Self::defaults(default_cache_dir(&env, is_root()));
+        settings.credentials = service::credentials(&env);
         let mut origins = BTreeMap::new();
         for (spec, text, source) in layers.values() {
             errors.extend(spec.apply(&mut settings, text, source).err());
@@ -246,9 +251,12 @@ impl Resolved {
     }
 }
 
-/// `$XDG_CACHE_HOME/clmsfs`, for root `/var/cache/clmsfs`, else `$HOME/.cache/clmsfs`.
+/// What systemd gives, else `$XDG_CACHE_HOME/clmsfs`, for root `/var/cache/clmsfs`, else `$HOME/.cache/clmsfs`.
 fn default_cache_dir(env: &impl Fn(&str) -> Option<String>, root: bool) -> PathBuf {
     let absolute = |name: &str| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if let Some(given) = service::cache_dir(env) {
+        return given;
+    }
     match (absolute("XDG_CACHE_HOME"), absolute("HOME")) {
         (Some(cache), _) => cache.join("clmsfs"),
         (None, Some(home)) if !root => home.join(".cache/clmsfs"),
@@ -435,6 +443,25 @@ mod tests {
         assert_eq!(default_cache_dir(&home, false), Path::new("/home/ada/.cache/clmsfs"));
         assert_eq!(default_cache_dir(&home, true), Path::new("/var/cache/clmsfs"));
         assert_eq!(default_cache_dir(&NOTHING, false), Path::new("/var/cache/clmsfs"));
+    }
+
+    #[test]
+    fn what_systemd_gives_is_the_default_and_the_file_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("service-key.json"), "{\"client_id\": \"\"}").unwrap();
+        let env = |name: &str| match name {
+            "CREDENTIALS_DIRECTORY" => Some(folder.path().to_str().unwrap().to_owned()),
+            "CACHE_DIRECTORY" => Some("/var/cache/clmsfs/lab".to_owned()),
+            _ => None,
+        };
+        let settings = Settings::resolve(&PartialSettings::default(), env, None).unwrap().settings;
+        assert_eq!(settings.credentials, Some(folder.path().join("service-key.json")));
+        assert_eq!(settings.cache_dir, Path::new("/var/cache/clmsfs/lab"));
+        let file = config("credentials = \"none\"\ncache_dir = \"/data\"\nmountpoint = \"/srv/lab\"\n");
+        let settings =
+            Settings::resolve(&PartialSettings::default(), env, Some(file.path())).unwrap().settings;
+        assert_eq!((settings.credentials, settings.cache_dir.to_str()), (None, Some("/data")));
+        assert_eq!(settings.mountpoint, Some(PathBuf::from("/srv/lab")));
     }
 
     #[test]

@@ -91,7 +91,11 @@ pub(super) fn credentials(text: &str) -> Result<Option<PathBuf>, String> {
         return Err("this looks like the key itself; save it to a file (chmod 600) and give the file's path"
             .to_owned());
     }
-    if text == "none" { Ok(None) } else { directory(text).map(Some) }
+    optional_directory(text)
+}
+
+pub(super) fn optional_directory(text: &str) -> Result<Option<PathBuf>, String> {
+    if text.trim() == "none" { Ok(None) } else { directory(text.trim()).map(Some) }
 }
 
 /// A path, made absolute from the working directory: a mount keeps running when its shell has moved on.

@@ -1,7 +1,7 @@
 //! Which mounts run on this machine, and where their sockets are: one small file per mount.
 //!
-//! For root in `/run/clmsfs`, for others in `$XDG_RUNTIME_DIR/clmsfs`, else in a private directory below the
-//! system's temporary one.
+//! For root in `/run/clmsfs`, for a service of systemd in its `$RUNTIME_DIRECTORY` (`/run/clmsfs-<name>`), for others in
+//! `$XDG_RUNTIME_DIR/clmsfs`, else in a private directory below the system's temporary one. Root sees those of services, too.
 
 use std::fs;
 use std::io;
@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+/// Where the mounts of root are registered.
+const OF_ROOT: &str = "/run/clmsfs";
 
 /// A mount that runs, or ran until it died.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,10 +66,12 @@ fn parse_start(stat: &str) -> Option<u64> {
 pub fn directory() -> io::Result<PathBuf> {
     // SAFETY: geteuid takes nothing, always succeeds and touches no memory.
     let uid = unsafe { libc::geteuid() };
-    let path = match (uid, std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| Path::new(dir).is_dir())) {
-        (0, _) => PathBuf::from("/run/clmsfs"),
-        (_, Some(runtime)) => PathBuf::from(runtime).join("clmsfs"),
-        (uid, None) => std::env::temp_dir().join(format!("clmsfs-{uid}")),
+    let given = |name| std::env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_dir());
+    let path = match (uid, given("RUNTIME_DIRECTORY"), given("XDG_RUNTIME_DIR")) {
+        (0, ..) => PathBuf::from(OF_ROOT),
+        (_, Some(of_service), _) => of_service,
+        (_, None, Some(runtime)) => runtime.join("clmsfs"),
+        (uid, None, None) => std::env::temp_dir().join(format!("clmsfs-{uid}")),
     };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
     let metadata = fs::symlink_metadata(&path)?;
@@ -160,21 +165,46 @@ impl Drop for Registration {
     }
 }
 
-/// All living mounts of this user. What dead ones left behind is removed.
+/// All living mounts of this user, for root those of services, too. What dead ones left behind is removed.
 ///
 /// # Errors
 /// See [`directory`].
 pub fn running() -> io::Result<Vec<Registered>> {
-    living(&directory()?)
+    let directory = directory()?;
+    let mut running = living(&directory)?;
+    if directory == Path::new(OF_ROOT) {
+        running.extend(of_services(Path::new("/run"))?);
+        running.sort_by(by_mountpoint);
+    }
+    Ok(running)
+}
+
+/// Living mounts of services, whose directories systemd has made in `run`. They belong to another user: root looks, and
+/// neither locks nor removes anything there.
+fn of_services(run: &Path) -> io::Result<Vec<Registered>> {
+    let is_ours = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with("clmsfs-") && fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+    };
+    let directories = fs::read_dir(run)?.filter_map(Result::ok).map(|entry| entry.path()).filter(is_ours);
+    let files = directories.filter_map(|directory| registrations(&directory).ok()).flatten();
+    Ok(files.filter_map(|file| Registered::read(&file)).filter(Registered::is_alive).collect())
+}
+
+/// The files of registered mounts.
+fn registrations(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let files = fs::read_dir(directory)?.filter_map(Result::ok).map(|entry| entry.path());
+    Ok(files.filter(|file| file.extension().is_some_and(|extension| extension == "json")).collect())
+}
+
+fn by_mountpoint(a: &Registered, b: &Registered) -> std::cmp::Ordering {
+    a.mountpoint.cmp(&b.mountpoint)
 }
 
 fn living(directory: &Path) -> io::Result<Vec<Registered>> {
     let _lock = lock(directory)?;
     let mut running = Vec::new();
-    for file in fs::read_dir(directory)?.filter_map(Result::ok).map(|entry| entry.path()) {
-        if file.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
+    for file in registrations(directory)? {
         let Some(registered) = Registered::read(&file) else { continue };
         if registered.is_alive() {
             running.push(registered);
@@ -183,7 +213,7 @@ fn living(directory: &Path) -> io::Result<Vec<Registered>> {
         let _ = fs::remove_file(&file);
         registered.remove_socket(directory);
     }
-    running.sort_by(|a: &Registered, b| a.mountpoint.cmp(&b.mountpoint));
+    running.sort_by(by_mountpoint);
     Ok(running)
 }
 
@@ -239,6 +269,26 @@ mod tests {
         let _second = Registration::within(dir.path(), Path::new("/mnt/clms"), &sockets[1]).unwrap();
         assert!(!sockets[0].exists() && sockets[1].exists());
         std::mem::forget(first);
+    }
+
+    #[test]
+    fn those_of_services_are_seen_and_left_alone() {
+        let run = tempfile::tempdir().unwrap();
+        let [service, other] = ["clmsfs-lab", "other"].map(|name| run.path().join(name));
+        for directory in [&service, &other] {
+            fs::create_dir(directory).unwrap();
+            let socket = directory.join("s-1.sock");
+            fs::write(&socket, "").unwrap();
+            std::mem::forget(Registration::within(directory, Path::new("/srv/lab"), &socket).unwrap());
+        }
+        let seen = of_services(run.path()).unwrap();
+        assert_eq!(seen.len(), 1);
+        assert!(seen[0].socket.starts_with(&service), "{seen:?}");
+        let dead = Registered { started: seen[0].started - 1, ..seen[0].clone() };
+        let file = registrations(&service).unwrap().remove(0);
+        fs::write(&file, serde_json::to_vec(&dead).unwrap()).unwrap();
+        assert_eq!(of_services(run.path()).unwrap(), []);
+        assert!(file.exists() && dead.socket.exists());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use fuser::{Config, MountOption, Notifier, Session, SessionACL};
+use fuser::{Config, MountOption, Notifier, SessionACL};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -30,6 +30,7 @@ use crate::vfs::tree::{entry_key, entry_key_prefix};
 use crate::vfs::{LiveFile, Vfs};
 
 use super::adapter::Adapter;
+use super::automount;
 use super::invalidate;
 use super::mountpoint::{self, MountpointError};
 use super::parts;
@@ -44,6 +45,8 @@ const DISPATCHERS: usize = 4;
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Longest wait for the first catalogue before mounting without one.
 const FIRST_CATALOG: Duration = Duration::from_secs(60);
+/// The same for a service of systemd, for which others wait.
+const FIRST_CATALOG_OF_SERVICE: Duration = Duration::from_secs(10);
 /// First pause after a failed refresh of the catalogue; doubles with each further one.
 const REFRESH_PAUSE: Duration = Duration::from_secs(5);
 /// Longest pause after such failures, so that a mount without a catalogue has one soon after the service is back.
@@ -312,8 +315,9 @@ async fn first_catalog(cache: &CacheDir, client: &Client, ttl: Duration) -> (Cat
         Err(error) => tracing::warn!(%error, "the saved catalogue cannot be used; asking the service"),
     }
     let none = Arc::new(Catalog::empty());
-    match tokio::time::timeout(FIRST_CATALOG, fetch_catalog(client, &path, none, |_| false, |_| false)).await
-    {
+    let patience = if systemd::is_listening() { FIRST_CATALOG_OF_SERVICE } else { FIRST_CATALOG };
+    systemd::notify("STATUS=reading the catalogue");
+    match tokio::time::timeout(patience, fetch_catalog(client, &path, none, |_| false, |_| false)).await {
         Ok(Ok(catalog)) => return (catalog, true),
         Ok(Err(error)) => tracing::warn!(%error, "the service gives no catalogue; mounting without one"),
         Err(_) => tracing::warn!("the service's catalogue takes long; mounting without one"),
@@ -424,7 +428,8 @@ async fn start_session(
     // not RO: the kernel would then refuse to set user.clmsfs.pinned; every other write answers EROFS here
     config.mount_options = vec![
         MountOption::FSName(source.to_owned()),
-        MountOption::Subtype("clmsfs".to_owned()),
+        // not MountOption::Subtype, which mount(2) is not told by fuser: PRUNEFS, findmnt and umount -t go by the type
+        MountOption::CUSTOM("subtype=clmsfs".to_owned()),
         MountOption::NoSuid,
         MountOption::NoDev,
         MountOption::NoExec,
@@ -434,7 +439,8 @@ async fn start_session(
     config.n_threads = Some(DISPATCHERS);
     config.clone_fd = true;
     let path = mountpoint.to_owned();
-    let session = tokio::task::spawn_blocking(move || Session::new(adapter, path, &config))
+    let source = source.to_owned();
+    let session = tokio::task::spawn_blocking(move || automount::session(adapter, &source, &path, &config))
         .await
         .expect("mounting does not panic")
         .map_err(|source| DaemonError::Mount { mountpoint: mountpoint.to_owned(), source })?;

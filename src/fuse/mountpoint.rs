@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -57,6 +57,14 @@ pub enum MountpointError {
     },
 }
 
+/// Creates a mount point that is missing, if this user may; if not, [`prepare`] says so.
+pub fn make(path: &Path) {
+    if fs::create_dir(path).is_ok() {
+        // whatever the process makes for itself is private; this one is to be seen by all
+        let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o755));
+    }
+}
+
 /// Makes sure that `path` is an empty directory without a mount of ours; detaches dead ones left by crashes.
 ///
 /// # Errors
@@ -75,12 +83,30 @@ pub fn prepare(path: &Path) -> Result<PathBuf, MountpointError> {
     inspect(path)
 }
 
+/// Takes away the dead mounts at `path`. One that lives stays.
+///
+/// # Errors
+/// [`MountpointError::Unmount`].
+pub fn detach_dead(path: &Path) -> Result<(), MountpointError> {
+    for _ in 0..MOST_DEAD {
+        match count_blocks(path) {
+            Err(error) if is_dead(&error) => detach(path)?,
+            _ => break,
+        }
+    }
+    Ok(())
+}
+
 /// The canonical path of an empty directory without a mount of ours.
 fn inspect(path: &Path) -> Result<PathBuf, MountpointError> {
     let io = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => MountpointError::Missing(path.to_owned()),
         _ => MountpointError::Io { path: path.to_owned(), source },
     };
+    // nothing else can be in it, and whoever looks waits for the mount: with statx(2), unlike stat(2), that is a look, too
+    if let Some(full) = path.canonicalize().ok().filter(|full| is_automount(full)) {
+        return Ok(full);
+    }
     if !fs::metadata(path).map_err(io)?.is_dir() {
         return Err(MountpointError::NotADirectory(path.to_owned()));
     }
@@ -127,6 +153,20 @@ pub fn without_asking(path: &Path) -> io::Result<PathBuf> {
     })
 }
 
+/// Whether systemd waits at `path` for somebody to look, to have something mounted there.
+pub(super) fn is_automount(path: &Path) -> bool {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    is_automount_in(&table, path)
+}
+
+/// The last line about a mount point is that of the mount on top.
+fn is_automount_in(table: &str, path: &Path) -> bool {
+    let mut lines = table.lines().rev();
+    lines
+        .find(|line| line.split(' ').nth(4).map(unescape).as_deref() == Some(path))
+        .is_some_and(|line| line.contains(" - autofs "))
+}
+
 /// Mount points of all clmsfs mounts that this process can see.
 pub fn mounts() -> Vec<PathBuf> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -155,7 +195,7 @@ fn mounted_by(line: &str) -> Option<u32> {
 fn our_mount(line: &str) -> Option<PathBuf> {
     let (before, after) = line.split_once(" - ")?;
     let mut after = after.split(' ');
-    // fusermount3 makes the subtype a part of the type; mount(2), which root uses, leaves only the source
+    // a mount by root of an earlier build has only the source
     let ours = match (after.next()?, after.next()?) {
         (FS_TYPE, _) => true,
         (kind, source) => kind == "fuse" && instance(source).is_some(),
@@ -257,6 +297,15 @@ mod tests {
     }
 
     #[test]
+    fn an_automount_is_one_until_something_is_mounted_over_it() {
+        let waiting = "36 35 0:42 / /srv/clms rw - autofs systemd-1 rw,fd=51\n";
+        let mounted = format!("{waiting}37 36 0:43 / /srv/clms rw - fuse.clmsfs clmsfs rw\n");
+        assert!(is_automount_in(waiting, Path::new("/srv/clms")));
+        assert!(!is_automount_in(waiting, Path::new("/srv")));
+        assert!(!is_automount_in(&mounted, Path::new("/srv/clms")));
+    }
+
+    #[test]
     fn only_the_folders_above_a_mount_point_are_resolved() {
         let dir = tempfile::tempdir().unwrap();
         let real = dir.path().canonicalize().unwrap().join("real");
@@ -275,7 +324,8 @@ mod tests {
         assert!(matches!(prepare(&dir.path().join("file")), Err(MountpointError::NotADirectory(_))));
         assert!(matches!(prepare(dir.path()), Err(MountpointError::NotEmpty(_))));
         let empty = dir.path().join("empty");
-        fs::create_dir(&empty).unwrap();
+        make(&empty);
+        make(&empty.join("deep/er"));
         assert_eq!(prepare(&empty).unwrap(), empty.canonicalize().unwrap());
     }
 }

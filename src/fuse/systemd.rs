@@ -16,6 +16,11 @@ use crate::fetch::state::ProductState;
 /// How often the line of `systemctl status` may change.
 const STATUS_PAUSE: Duration = Duration::from_secs(5);
 
+/// Whether it waits for what this process tells.
+pub(super) fn is_listening() -> bool {
+    env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// Tells a state, when systemd asked for that.
 pub(super) fn notify(state: &str) {
     let Ok(name) = env::var("NOTIFY_SOCKET") else { return };
@@ -41,7 +46,7 @@ pub(super) fn notify_reloading() {
 /// Tells what the mount does, and that it is alive: proven by a question that travels through the kernel to the mount and back.
 /// A mount that does not answer is not told alive, and systemd starts it anew.
 pub(super) async fn keep_informed(mounted: Arc<Mounted>) {
-    if env::var_os("NOTIFY_SOCKET").is_none() {
+    if !is_listening() {
         return;
     }
     let watchdog = watchdog(|name| env::var(name).ok(), std::process::id());

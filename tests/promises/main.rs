@@ -32,6 +32,7 @@ mod listing_is_free;
 mod logs;
 mod metrics;
 mod manual;
+mod mountpoint;
 mod netcdf;
 mod pixels;
 mod policy;
