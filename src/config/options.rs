@@ -285,7 +285,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         default = "that of whoever mounts"),
     option!(passthrough, Switch "true|false", MOUNT, values::boolean, values::show,
         "The kernel reads ready files without asking the program, where it can (Linux 6.9, root or CAP_SYS_ADMIN): as fast as a local file. 'false' for comparing, and for kernels whose passthrough is in doubt."),
-    option!(metrics_listen, Value "ADDR:PORT|none", MOUNT, values::listen, values::show_optional,
+    option!(metrics_listen, Value "ADDRESS:PORT|none", MOUNT, values::optional, values::show_optional,
         "Where metrics for Prometheus are served over plain HTTP (`GET /metrics`), such as 127.0.0.1:9469. Whoever reaches the port may read them: docs/METRICS.md says what they tell."),
     option!(log, Value "FILTER", MOUNT, values::parse, values::show,
         "Which log lines are written: off, error, warn, info, debug, trace, or by module: 'info,clmsfs::fetch=debug'.",

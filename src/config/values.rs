@@ -1,7 +1,6 @@
 //! Text ↔ value for each kind of option; the messages say what would be right.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -72,16 +71,6 @@ pub(super) fn show_owner(value: &Option<u32>) -> String {
 
 pub(super) fn count(text: &str) -> Result<u32, String> {
     text.trim().parse().map_err(|_| format!("'{text}' is not a whole number from 0 to {}", u32::MAX))
-}
-
-/// An address to listen on. A name could stand for several addresses, one of them perhaps not on this machine only.
-pub(super) fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
-    match text.trim() {
-        "none" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| {
-            format!("'{text}' is not an address with a port; write for example 127.0.0.1:9469 or [::1]:9469, or none")
-        }),
-    }
 }
 
 /// Never repeats the text: people paste the key itself where its path belongs.

@@ -121,7 +121,7 @@ pub async fn run(
     process::raise_file_limit();
     let settings = resolved.settings.clone();
     let metrics_port = match settings.metrics_listen {
-        Some(address) => Some(Port::take(address).await?),
+        Some(address) => Some(Port::take(address.0).await?),
         None => None,
     };
     // before anything is made: a port in use ends the start
