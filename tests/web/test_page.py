@@ -32,7 +32,7 @@ def mark(page):
 
 def test_search_fetch_pin_and_evict_with_scripts(world, visit):
     # slow enough that there is progress to be seen
-    world.scenario(QUICK + "download_rate = 150000\n")
+    world.scenario(QUICK + "download_rate = 30000\n")
     page = visit()
     page.get_by_role("link", name="Datasets", exact=True).click()
     # found while typing, without a button

@@ -57,6 +57,12 @@ const LARGEST_FORM: usize = 16 << 10;
 
 /// Answers at `door` until the mount stops.
 pub fn serve(door: Door, mounted: Arc<Mounted>, page: Arc<WebPage>) {
+    if !page.address.ip().is_loopback() {
+        tracing::warn!(
+            address = page.address(),
+            "the web page is plain HTTP and not on loopback: whoever is on the way can read its secret; see docs/WEB.md"
+        );
+    }
     let stop = mounted.stop.clone();
     let listener = Limited::new(door.listener, CONNECTIONS);
     let router = router(Arc::new(Site::new(mounted, page)));
