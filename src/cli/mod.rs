@@ -51,8 +51,11 @@ const NOT_READY: u8 = 3;
 /// How long the work of other threads is waited for at the end.
 const LAST_WORK: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// A child's verb, and its main function.
+type Child = (&'static str, fn() -> ExitCode);
+
 /// The hidden verbs under which the children run that unpack and convert.
-const CHILDREN: [(&str, fn() -> ExitCode); 2] = [
+const CHILDREN: [Child; 2] = [
     (crate::ingest::CHILD_VERB, crate::ingest::child_main),
     (crate::ingest::FOLLOW_VERB, crate::ingest::follow_main),
 ];

@@ -108,8 +108,11 @@ fn words(seed: u32) -> Vec<u8> {
     (0..3000u32).map(|at| (at.wrapping_mul(seed) >> 5) as u8 & 0x3f).collect()
 }
 
+/// Name, content and options of a member.
+type File<'a> = (&'a str, &'a [u8], SimpleFileOptions);
+
 /// A package as the service makes it: inner zips that are stored below `Results/`.
-fn package_of(pack: fn(&[(&str, &[u8], SimpleFileOptions)]) -> Vec<u8>) -> Vec<u8> {
+fn package_of(pack: fn(&[File<'_>]) -> Vec<u8>) -> Vec<u8> {
     let (a, b, c) = (words(7), words(9), words(11));
     let first = pack(&[("p/DATA/a.tif", &a, deflated()), ("p/DATA/b.tif", &b, deflated())]);
     let second = pack(&[("q/c.tif", &c, deflated()), ("q/c.xml", b"<x/>", deflated())]);
