@@ -96,6 +96,12 @@ class World:
         self.simulator.wait(PATIENCE)
         assert code == 0 and "panicked" not in self.log("mount"), self.log("mount")
         assert str(self.point) not in pathlib.Path("/proc/self/mounts").read_text()
+        # the secret of the page outlives a mount, so that browsers need no new link; of this one nobody will ask again
+        secret = self.link.split("token=")[1]
+        for folder in (pathlib.Path("/run/clmsfs"), pathlib.Path(tempfile.gettempdir(), f"clmsfs-{os.geteuid()}")):
+            for file in folder.glob("*.web-token"):
+                if file.read_text() == secret:
+                    file.unlink()
 
 
 @pytest.fixture(scope="session")
