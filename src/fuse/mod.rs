@@ -3,11 +3,10 @@
 //! * [`adapter`] — the FUSE calls, each a few lines over [`vfs`](crate::vfs); `opening` — open(), whose replies may wait in a task.
 //! * [`handles`] — open files and directories; [`passthrough`] — files the kernel reads without us.
 //! * [`invalidate`] — tells the kernel what left the cache.
-//! * [`mountpoint`] — checks, dead mounts, unmounting; `automount` — the mount by hand that systemd's automounts need; [`daemon`] — a whole mount from settings to the last breath.
+//! * [`mountpoint`] — checks, dead mounts, unmounting; [`daemon`] — a whole mount from settings to the last breath.
 //! * `process` — what the serving process asks of the kernel for itself; `systemd` — what a service manager is told.
 
 pub mod adapter;
-mod automount;
 pub mod daemon;
 pub mod handles;
 pub mod invalidate;
