@@ -95,9 +95,14 @@ fn announce(mountpoint: &Path) {
 /// Where systemd's journal takes lines (systemd-journald.service(8)).
 const JOURNAL: &str = "/run/systemd/journal/stdout";
 
-/// Sends what comes from now on to the journal, or nowhere where there is none. Where systemd has started the process, its
+/// Leaves the session of whoever mounted, and sends what comes from now on to the journal, or nowhere where there is none. Where systemd has started the process, its
 /// standard error is the journal already.
+///
+/// Not before the mount answers: systemd's automount lets nobody but its own process group near a mount point that waits for
+/// its mount (autofs), and a process that has left it would wait for itself.
 fn leave_the_terminal() {
+    // SAFETY: setsid takes nothing and touches no memory. It fails only where the process leads a group already.
+    unsafe { libc::setsid() };
     let nowhere = std::fs::File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
     let errors = match (std::env::var_os("JOURNAL_STREAM"), journal()) {
         (Some(_), _) => None,

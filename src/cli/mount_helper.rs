@@ -5,7 +5,6 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -131,14 +130,6 @@ impl Order {
     fn carry_out(&self) -> Result<ExitCode, Failure> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(self.arguments()).stdin(Stdio::null()).stdout(Stdio::piped()).current_dir("/");
-        // SAFETY: setsid is async-signal-safe and touches no memory.
-        unsafe {
-            command.pre_exec(|| {
-                // fails only where the process leads a group already, which a new child does not
-                libc::setsid();
-                Ok(())
-            });
-        }
         if self.is_verbose {
             output::say(format_args!("{command:?}"));
         }

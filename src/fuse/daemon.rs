@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use fuser::{Config, MountOption, Notifier, SessionACL};
+use fuser::{Config, MountOption, Notifier, Session, SessionACL};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -30,7 +30,6 @@ use crate::vfs::tree::{entry_key, entry_key_prefix};
 use crate::vfs::{LiveFile, Vfs};
 
 use super::adapter::Adapter;
-use super::automount;
 use super::invalidate;
 use super::mountpoint::{self, MountpointError};
 use super::parts;
@@ -439,8 +438,7 @@ async fn start_session(
     config.n_threads = Some(DISPATCHERS);
     config.clone_fd = true;
     let path = mountpoint.to_owned();
-    let source = source.to_owned();
-    let session = tokio::task::spawn_blocking(move || automount::session(adapter, &source, &path, &config))
+    let session = tokio::task::spawn_blocking(move || Session::new(adapter, path, &config))
         .await
         .expect("mounting does not panic")
         .map_err(|source| DaemonError::Mount { mountpoint: mountpoint.to_owned(), source })?;

@@ -3,13 +3,12 @@
 //! * [`adapter`] — the FUSE calls, each a few lines over [`vfs`](crate::vfs); `opening` — open(), whose replies may wait in a task.
 //! * [`handles`] — open files and directories; [`passthrough`] — files the kernel reads without us.
 //! * [`invalidate`] — tells the kernel what left the cache.
-//! * [`mountpoint`] — checks, dead mounts, unmounting; `automount` — the mount by hand that systemd's automounts need.
+//! * [`mountpoint`] — checks, dead mounts, unmounting.
 //! * [`daemon`] — a whole mount from settings to the last breath.
 //! * `parts` — what the settings mean for each part; [`reload`] — takes new ones over; `signals` — who asks for it, or for the end.
 //! * `process` — what the serving process asks of the kernel for itself; `systemd` — what a service manager is told.
 
 pub mod adapter;
-mod automount;
 pub mod daemon;
 pub mod handles;
 pub mod invalidate;

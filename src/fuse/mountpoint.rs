@@ -103,10 +103,6 @@ fn inspect(path: &Path) -> Result<PathBuf, MountpointError> {
         io::ErrorKind::NotFound => MountpointError::Missing(path.to_owned()),
         _ => MountpointError::Io { path: path.to_owned(), source },
     };
-    // nothing else can be in it, and whoever looks waits for the mount: with statx(2), unlike stat(2), that is a look, too
-    if let Some(full) = path.canonicalize().ok().filter(|full| is_automount(full)) {
-        return Ok(full);
-    }
     if !fs::metadata(path).map_err(io)?.is_dir() {
         return Err(MountpointError::NotADirectory(path.to_owned()));
     }
@@ -151,20 +147,6 @@ pub fn without_asking(path: &Path) -> io::Result<PathBuf> {
         (Some(Ok(parent)), Some(name)) => parent.join(name),
         _ => full,
     })
-}
-
-/// Whether systemd waits at `path` for somebody to look, to have something mounted there.
-pub(super) fn is_automount(path: &Path) -> bool {
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    is_automount_in(&table, path)
-}
-
-/// The last line about a mount point is that of the mount on top.
-fn is_automount_in(table: &str, path: &Path) -> bool {
-    let mut lines = table.lines().rev();
-    lines
-        .find(|line| line.split(' ').nth(4).map(unescape).as_deref() == Some(path))
-        .is_some_and(|line| line.contains(" - autofs "))
 }
 
 /// Mount points of all clmsfs mounts that this process can see.
@@ -294,15 +276,6 @@ mod tests {
         for (kind, source) in [("fuse", "sshfs"), ("fuse.sshfs", "clmsfs"), ("ext4", "clmsfs")] {
             assert_eq!(our_mount(&line(kind, source)), None, "{kind} {source}");
         }
-    }
-
-    #[test]
-    fn an_automount_is_one_until_something_is_mounted_over_it() {
-        let waiting = "36 35 0:42 / /srv/clms rw - autofs systemd-1 rw,fd=51\n";
-        let mounted = format!("{waiting}37 36 0:43 / /srv/clms rw - fuse.clmsfs clmsfs rw\n");
-        assert!(is_automount_in(waiting, Path::new("/srv/clms")));
-        assert!(!is_automount_in(waiting, Path::new("/srv")));
-        assert!(!is_automount_in(&mounted, Path::new("/srv/clms")));
     }
 
     #[test]

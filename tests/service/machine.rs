@@ -1,7 +1,7 @@
 //! A Debian with a real systemd, booted in systemd-nspawn, without a network.
 //!
-//! Its root is an overlay of `target/service-root`, mounted in a mount namespace that ends with it. It dies with the thread
-//! that started it, however that ends: nothing stays mounted or running, and what it wrote is in a temporary folder.
+//! Its root is an overlay of `target/service-root`. Mounts and processes are in namespaces of unshare(1), which dies with the
+//! thread that started it, however that ends, and takes all of them with it; what the machine wrote is in a temporary folder.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -23,7 +23,8 @@ const POWER_OFF: i32 = 4;
 pub(crate) struct Machine {
     folder: TempDir,
     lower: String,
-    nspawn: Child,
+    /// unshare(1), in whose namespaces everything is.
+    outermost: Child,
     /// The machine's first process, as seen from outside.
     leader: u32,
 }
@@ -55,8 +56,8 @@ impl Machine {
         // that of this machine may be root's alone
         let fuse = folder.path().join("fuse");
         process::run("mknod", &["-m", "666", fuse.to_str().unwrap(), "c", "10", "229"]).success();
-        let (nspawn, leader) = start(folder.path(), lower);
-        let machine = Self { folder, lower: lower.to_owned(), nspawn, leader };
+        let (outermost, leader) = start(folder.path(), lower);
+        let machine = Self { folder, lower: lower.to_owned(), outermost, leader };
         machine.wait_until_up();
         machine
     }
@@ -64,7 +65,7 @@ impl Machine {
     /// Powers it off and on.
     pub(crate) fn reboot(&mut self) {
         self.power_off();
-        (self.nspawn, self.leader) = start(self.folder.path(), &self.lower);
+        (self.outermost, self.leader) = start(self.folder.path(), &self.lower);
         self.wait_until_up();
     }
 
@@ -138,7 +139,7 @@ impl Machine {
 
     fn power_off(&mut self) {
         process::send(self.leader, libc::SIGRTMIN() + POWER_OFF);
-        wait::until_true("the machine is off", || self.nspawn.try_wait().unwrap().is_some());
+        wait::until_true("the machine is off", || self.outermost.try_wait().unwrap().is_some());
     }
 }
 
@@ -164,9 +165,8 @@ impl Drop for Machine {
             let console = fs::read_to_string(self.folder.path().join("console")).unwrap_or_default();
             eprintln!("{console}\n{}", String::from_utf8_lossy(&told));
         }
-        // a machine without its first process is gone, and with it all others
-        process::send(self.leader, libc::SIGKILL);
-        let _ = self.nspawn.wait();
+        let _ = self.outermost.kill();
+        let _ = self.outermost.wait();
     }
 }
 
@@ -177,38 +177,48 @@ fn root(name: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Boots, and returns systemd-nspawn and the machine's first process.
+/// Boots, and returns the outermost process and the machine's first one.
 fn start(folder: &Path, lower: &str) -> (Child, u32) {
     let shown = folder.display();
     let script = format!(
-        "mount -t overlay overlay -o 'lowerdir={lower},upperdir={shown}/upper,workdir={shown}/work' '{shown}/merged'
-        exec systemd-nspawn --quiet --directory '{shown}/merged' --machine '{}' --boot --register=no --keep-unit \
+        "mount -t tmpfs tmpfs /run
+        mount -t overlay overlay -o 'lowerdir={lower},upperdir={shown}/upper,workdir={shown}/work' '{shown}/merged'
+        systemd-nspawn --quiet --directory '{shown}/merged' --machine '{}' --boot --register=no --keep-unit \
             --settings=no --link-journal=no --private-network --console=pipe \
             --bind '{shown}/fuse:/dev/fuse' --bind /dev/autofs",
         shown.to_string().rsplit('/').next().unwrap().replace('_', "-"),
     );
     let console = fs::File::options().create(true).append(true).open(folder.join("console")).unwrap();
     let mut command = process::command("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-euc", &script]);
+    command.args(["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    command.args(["sh", "-euc", &script]);
     command.stdin(Stdio::null()).stdout(console.try_clone().unwrap()).stderr(console);
-    let mut nspawn = command.spawn().unwrap();
+    let mut outermost = command.spawn().unwrap();
     let leader = wait::until("the machine's first process", || {
-        if let Some(status) = nspawn.try_wait().unwrap() {
+        if let Some(status) = outermost.try_wait().unwrap() {
             panic!("systemd-nspawn: {status}\n{}", fs::read_to_string(folder.join("console")).unwrap());
         }
-        leader_of(nspawn.id())
+        leader_below(outermost.id())
     });
-    (nspawn, leader)
+    (outermost, leader)
 }
 
-/// The child of `nspawn` that is number 1 in a namespace of its own.
-fn leader_of(nspawn: u32) -> Option<u32> {
+/// The descendant that is number 1 in a namespace within that of unshare(1).
+fn leader_below(outermost: u32) -> Option<u32> {
     fs::read_dir("/proc").unwrap().filter_map(Result::ok).find_map(|entry| {
-        let status = fs::read_to_string(entry.path().join("status")).ok()?;
-        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
-        let is_child = field("PPid:\t")? == nspawn.to_string();
-        (is_child && field("NSpid:\t")?.ends_with("\t1")).then(|| entry.file_name().to_str()?.parse().ok())?
+        let process = entry.file_name().to_str()?.parse().ok()?;
+        let numbers = field(process, "NSpid:")?;
+        let is_first = numbers.split_whitespace().count() >= 3 && numbers.ends_with("\t1");
+        let mut ancestors =
+            std::iter::successors(Some(process), |child| field(*child, "PPid:")?.trim().parse().ok());
+        (is_first && ancestors.any(|ancestor| ancestor == outermost)).then_some(process)
     })
+}
+
+/// A line of `/proc/<process>/status`.
+fn field(process: u32, name: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned)
 }
 
 /// Writes a file of the machine, with the folders above it.
