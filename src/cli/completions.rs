@@ -49,7 +49,9 @@ mod tests {
             for word in ["cache-size", "on-miss", "eagain", "desktop"] {
                 assert!(script.contains(word), "{name} does not know {word}");
             }
-            assert!(!script.contains(crate::ingest::CHILD_VERB), "{name} offers the hidden verb");
+            for hidden in [crate::ingest::CHILD_VERB, crate::ingest::FOLLOW_VERB, crate::doctor::ASK_VERB] {
+                assert!(!script.contains(hidden), "{name} offers the hidden verb {hidden}");
+            }
         }
     }
 }

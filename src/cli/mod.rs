@@ -99,8 +99,6 @@ pub fn command() -> Command {
         .subcommand(man::command())
         .subcommand(doctor::command())
         .subcommand(bugreport::command())
-        .subcommands(CHILDREN.map(|(verb, _)| Command::new(verb).hide(true)))
-        .subcommand(Command::new(ASK).hide(true))
 }
 
 /// Runs the program with the arguments of the process.
