@@ -225,7 +225,6 @@ fn a_conversion_without_memory_costs_one_attempt() {
     let Some(stage) = Stage::shared() else { return };
     let (simulator, mount) = stand(&stage);
     let reader = Reader::start("cat", &[mount.tif("large")]);
-    mount.reaches("large", &["converting"]);
     let child = Stopped::of(&mount);
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a valid limit, and nothing is to be written back.

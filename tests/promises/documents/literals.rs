@@ -59,7 +59,8 @@ fn owner(before: &str, after: &str) -> String {
     if let Some((_, name)) = line.split_once("struct ") {
         return word(name);
     }
-    let declared = |line: &str| line.trim().trim_start_matches("pub ").strip_prefix("enum ").map(word);
+    let visible = |line: &str| line.trim().trim_start_matches("pub").trim_start_matches("(super)").trim().to_owned();
+    let declared = |line: &str| visible(line).strip_prefix("enum ").map(word);
     let of = before.lines().rev().find_map(declared).unwrap_or_default();
     format!("{of}::{}", word(line))
 }
@@ -172,6 +173,10 @@ fn texts_are_found_in_sources() {
             #[error("last")]
             Third,
         }
+        pub(super) enum Inner {
+            #[error("inner")]
+            Only,
+        }
         #[error("alone {0}")]
         pub struct Alone(#[from] u8);
         fn f() -> char { if x == '"' { '\'' } else { 'a' } }
@@ -188,6 +193,7 @@ fn texts_are_found_in_sources() {
             "Trouble::Second|{} 'x'",
             "|; … s",
             "Trouble::Third|last",
+            "Inner::Only|inner",
             "Alone|alone …"
         ]
     );

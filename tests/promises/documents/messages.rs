@@ -24,6 +24,7 @@ const UNQUOTED: &[(&str, &str)] = &[
     ("ConfigError::Value", "says where; what is wrong with values is quoted"),
     ("ConfigError::Conflict", "passes on a message that is quoted"),
     ("ConfigError::MountOption", "says where; what is wrong with words of -o is quoted"),
+    ("ReportError::Io", "passes on what the system says; the ways out are quoted"),
     ("MountpointError::Io", "passes on what the system says"),
     ("ControlError::Refused", "passes on what the mount says"),
     ("Refusal::Failed", "passes on a failure"),
