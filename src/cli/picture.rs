@@ -74,9 +74,10 @@ fn summary(status: &Status, now: u64, width: Option<usize>) -> Vec<String> {
     details.extend(cache.disk_free.map(|free| format!("{} free on its disk", size(free))));
     details.push(printable(&cache.directory));
     let waiting: usize = status.jobs.iter().map(|job| job.waiting).sum();
-    let page = status.web.as_ref().map(|address| {
-        format!("page     {}  (the link that opens it: clmsfs web)", printable(address))
-    });
+    let page = status
+        .web
+        .as_ref()
+        .map(|address| format!("page     {}  (the link that opens it: clmsfs web)", printable(address)));
     let lines = [
         format!(
             "mount    {}  (pid {}, clmsfs {}, for {})",
@@ -151,7 +152,8 @@ fn below(job: &JobStatus, now: u64, width: Option<usize>, reason: usize) -> Vec<
         lines.push(indented(doing(progress, now)));
     }
     if let Some(error) = &progress.error {
-        let mut reasons = wrapped(&printable(error), width.map_or(usize::MAX, |width| width.saturating_sub(2)));
+        let mut reasons =
+            wrapped(&printable(error), width.map_or(usize::MAX, |width| width.saturating_sub(2)));
         if reasons.len() > reason {
             reasons.truncate(reason);
             if let Some(last) = reasons.last_mut() {

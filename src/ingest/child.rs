@@ -21,6 +21,7 @@ use tokio::process::{Child, Command};
 use super::error::IngestError;
 use super::job::{IngestJob, IngestProgress, Ingested};
 use super::sandbox::{self, Walls};
+use super::thread;
 use crate::store::entry::EntryMeta;
 
 /// The hidden verb under which the program serves as its own converter.
@@ -279,7 +280,7 @@ pub fn child_main() -> ExitCode {
         }
     }
     let (grant, granted) = mpsc::channel();
-    std::thread::spawn(move || leave_with_parent(&grant));
+    thread::start(move || leave_with_parent(&grant));
     let mut last: Option<Instant> = None;
     let mut was_converting = false;
     let mut progress = |progress: IngestProgress| {

@@ -20,6 +20,7 @@ use super::child::{ChildProgram, read_line, spawn, tell};
 use super::error::{DiskContext, IngestError};
 use super::job::AheadJob;
 use super::sandbox::{self, Walls};
+use super::thread;
 
 /// The hidden verb under which the program serves as the child that follows a download.
 pub const FOLLOW_VERB: &str = "follow-child";
@@ -154,7 +155,7 @@ pub fn follow_main() -> ExitCode {
     }
     let (arrives, arrived) = mpsc::channel();
     let (go, gone) = mpsc::channel();
-    std::thread::spawn(move || listen(&arrives, &go));
+    thread::start(move || listen(&arrives, &go));
     let ended = unpack(&job, arrived, &mut |told| match told {
         Told::Unpacked(packed) => tell(&News::Unpacked(packed)),
         Told::Room(bytes) => {

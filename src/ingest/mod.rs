@@ -83,6 +83,7 @@ mod stack;
 mod statistics;
 mod system_calls;
 mod taken;
+mod thread;
 mod tiff;
 mod vector;
 mod wal;

@@ -20,6 +20,7 @@ use super::schedule::{Piece, Schedule};
 use super::sink::TileSink;
 use super::source::{SourceReader, Window};
 use super::statistics::Accumulator;
+use super::thread;
 use crate::store::entry::{Codec, Statistics};
 
 /// Most sources one thread keeps open.
@@ -107,12 +108,12 @@ pub(super) fn convert<T: Pixel>(
     std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         let mut grants = Vec::new();
-        for thread in 0..plan.threads.min(pieces.len()).max(1) {
+        for number in 0..plan.threads.min(pieces.len()).max(1) {
             let (grant, granted) = mpsc::sync_channel(1);
             grants.push(grant);
-            let desk = Desk { thread, sender: sender.clone(), granted };
+            let desk = Desk { thread: number, sender: sender.clone(), granted };
             let shared = &shared;
-            scope.spawn(move || {
+            thread::start_in(scope, move || {
                 let result = Worker::new(shared, &schedule).and_then(|mut worker| worker.run(&desk));
                 if let Err(error) = result {
                     shared.stop.store(true, Ordering::Relaxed);

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::sync::mpsc;
 
 use super::error::{DiskContext, IngestError};
+use super::thread;
 
 /// Bytes that are unpacked, and announced, before they are written.
 const BUFFER: usize = 4 << 20;
@@ -48,7 +49,7 @@ pub(super) fn pour(
             // Its receiver is in this very function.
             let _ = empty.send(Vec::new());
         }
-        let writer = scope.spawn(move || {
+        let writer = thread::start_in(scope, move || {
             to_write.into_iter().try_for_each(|buffer| {
                 write(file, &buffer)?;
                 // The one who fills them has given up when nobody receives.

@@ -59,7 +59,8 @@ fn owner(before: &str, after: &str) -> String {
     if let Some((_, name)) = line.split_once("struct ") {
         return word(name);
     }
-    let visible = |line: &str| line.trim().trim_start_matches("pub").trim_start_matches("(super)").trim().to_owned();
+    let visible =
+        |line: &str| line.trim().trim_start_matches("pub").trim_start_matches("(super)").trim().to_owned();
     let declared = |line: &str| visible(line).strip_prefix("enum ").map(word);
     let of = before.lines().rev().find_map(declared).unwrap_or_default();
     format!("{of}::{}", word(line))
