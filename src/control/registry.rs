@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -35,8 +36,10 @@ impl Registered {
         }
     }
 
+    /// The number alone proves nothing where a mount ran in another pid namespace than it is looked for in (a container's
+    /// first process is number 1 there). A socket takes connections as long as its process lives, also one that hangs.
     fn is_alive(&self) -> bool {
-        start_of(self.pid) == Some(self.started) && self.socket.exists()
+        start_of(self.pid) == Some(self.started) && UnixStream::connect(&self.socket).is_ok()
     }
 
     fn read(file: &Path) -> Option<Self> {
@@ -220,6 +223,8 @@ fn living(directory: &Path) -> io::Result<Vec<Registered>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
 
     fn names(directory: &Path) -> Vec<String> {
@@ -244,7 +249,7 @@ mod tests {
     fn a_process_that_got_the_number_of_a_dead_mount_is_not_taken_for_it() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("s-1.sock");
-        fs::write(&socket, "").unwrap();
+        let _listener = UnixListener::bind(&socket).unwrap();
         let mountpoint = Path::new("/mnt/clms");
         let registration = Registration::within(dir.path(), mountpoint, &socket).unwrap();
         assert_eq!(living(dir.path()).unwrap(), std::slice::from_ref(&registration.registered));
@@ -255,14 +260,25 @@ mod tests {
         assert_eq!(names(dir.path()), ["lock"], "what the dead left is gone");
     }
 
+    /// Those of containers were called running for ever: their number is 1, and there always is a process 1.
+    #[test]
+    fn a_mount_whose_socket_nobody_listens_at_is_dead() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("s-1.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let registration = Registration::within(dir.path(), Path::new("/mnt/clms"), &socket).unwrap();
+        assert_eq!(living(dir.path()).unwrap(), std::slice::from_ref(&registration.registered));
+        drop(listener);
+        assert_eq!(living(dir.path()).unwrap(), []);
+        assert_eq!(names(dir.path()), ["lock"], "what the dead left is gone");
+    }
+
     /// Each kill -9 left a socket behind that nobody ever took away.
     #[test]
     fn the_socket_of_a_killed_mount_goes_when_the_next_one_is_registered() {
         let dir = tempfile::tempdir().unwrap();
         let sockets = ["s-1.sock", "s-2.sock"].map(|name| dir.path().join(name));
-        for socket in &sockets {
-            fs::write(socket, "").unwrap();
-        }
+        let _listeners = sockets.each_ref().map(|socket| UnixListener::bind(socket).unwrap());
         let first = Registration::within(dir.path(), Path::new("/mnt/clms"), &sockets[0]).unwrap();
         let killed = Registered { started: first.registered.started - 1, ..first.registered.clone() };
         fs::write(&first.file, serde_json::to_vec(&killed).unwrap()).unwrap();
@@ -278,7 +294,7 @@ mod tests {
         for directory in [&service, &other] {
             fs::create_dir(directory).unwrap();
             let socket = directory.join("s-1.sock");
-            fs::write(&socket, "").unwrap();
+            std::mem::forget(UnixListener::bind(&socket).unwrap());
             std::mem::forget(Registration::within(directory, Path::new("/srv/lab"), &socket).unwrap());
         }
         let seen = of_services(run.path()).unwrap();
@@ -296,9 +312,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let sockets = ["s-1.sock", "s-2.sock"].map(|name| dir.path().join(name));
         let mountpoint = Path::new("/mnt/clms");
-        for socket in &sockets {
-            fs::write(socket, "").unwrap();
-        }
+        let _listeners = sockets.each_ref().map(|socket| UnixListener::bind(socket).unwrap());
         let first = Registration::within(dir.path(), mountpoint, &sockets[0]).unwrap();
         let second = Registration::within(dir.path(), mountpoint, &sockets[1]).unwrap();
         drop(first);
