@@ -155,7 +155,7 @@ fn wrong_settings_are_said_in_a_line_and_not_tried_again() {
     for (settings, told) in [
         (
             "cache_sice = \"4GB\"\n",
-            "/etc/clmsfs/clms.toml, line 1: 'cache_sice' is not an option; did you mean 'cache_size'?",
+            "/etc/clmsfs/clms.toml:1:1: 'cache_sice' is not an option; did you mean 'cache_size'?",
         ),
         ("cache_size = \"4GB\"\n", "no place is named"),
     ] {
