@@ -12,7 +12,7 @@ help:
 	@echo "make test-systemd   the package and the units in machines with a real systemd (root; makes a Debian of 400 MB)"
 	@echo "make fuzz    feed every reader of foreign bytes with made-up ones, each for FUZZ_SECONDS (60)"
 	@echo "make interop-qgis   what QGIS makes of every kind of package (installs QGIS: 680 MB)"
-	@echo "make crash   kill the daemon 208 times, and lose power at thousands of moments (ten minutes)"
+	@echo "make crash   kill the daemon 208 times, and lose power at thousands of moments (six minutes)"
 	@echo "make soak    ten minutes of readers, evictions, faults and restarts"
 	@echo "make bench   measure side by side with other tools, write docs/PERFORMANCE.md (half an hour, 20 GB, alone on the machine)"
 	@echo "make build   the program, optimised: $(TARGET)/release/clmsfs"
