@@ -8,8 +8,19 @@ use zstd::zstd_safe::CParameter;
 
 use crate::store::entry::Codec;
 
+/// Shortest match that zstd looks for at level 1, which is 6 for frames of a tile's size if nobody says otherwise. With 7, Float32
+/// is compressed in two thirds of the time and is 0.4 % larger, classes in nine tenths and smaller or up to 4 % larger
+/// (docs/PERFORMANCE.md).
+const SHORTEST_MATCH: u32 = 7;
+
 /// A compressor with its reused context; one per thread.
-pub(super) enum Encoder {
+pub(super) struct Encoder {
+    compressor: Compressor,
+    /// Where a tile is compressed to: as long as the largest so far could have become, so that it is cleared once and not for every tile.
+    packed: Vec<u8>,
+}
+
+enum Compressor {
     /// zstd frames with content checksum.
     Zstd(ZstdCompressor<'static>),
     /// zlib streams, RFC 1950.
@@ -22,18 +33,22 @@ impl Encoder {
     /// # Errors
     /// When the level is not one of the codec's.
     pub(super) fn new(codec: Codec) -> io::Result<Self> {
-        match codec {
+        let compressor = match codec {
             Codec::Zstd { level } => {
                 let mut compressor = ZstdCompressor::new(level)?;
                 compressor.set_parameter(CParameter::ChecksumFlag(true))?;
-                Ok(Self::Zstd(compressor))
+                if level == 1 {
+                    compressor.set_parameter(CParameter::MinMatch(SHORTEST_MATCH))?;
+                }
+                Compressor::Zstd(compressor)
             }
             Codec::Zlib { level } => {
                 let level = CompressionLvl::new(level)
                     .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no such zlib level"))?;
-                Ok(Self::Zlib(Deflater::new(level)))
+                Compressor::Zlib(Deflater::new(level))
             }
-        }
+        };
+        Ok(Self { compressor, packed: Vec::new() })
     }
 
     /// Appends the compressed form of `raw` to `out` and gives its length.
@@ -41,25 +56,21 @@ impl Encoder {
     /// # Errors
     /// When the library runs out of memory.
     pub(super) fn append(&mut self, raw: &[u8], out: &mut Vec<u8>) -> io::Result<usize> {
-        let start = out.len();
-        match self {
-            Self::Zstd(compressor) => {
-                let bound = zstd::zstd_safe::compress_bound(raw.len());
-                out.resize(start + bound, 0);
-                let written = compressor.compress_to_buffer(raw, &mut out[start..])?;
-                out.truncate(start + written);
-                Ok(written)
-            }
-            Self::Zlib(compressor) => {
-                let bound = compressor.zlib_compress_bound(raw.len());
-                out.resize(start + bound, 0);
-                let written = compressor
-                    .zlib_compress(raw, &mut out[start..])
-                    .map_err(|error| io::Error::other(error.to_string()))?;
-                out.truncate(start + written);
-                Ok(written)
-            }
+        let bound = match &mut self.compressor {
+            Compressor::Zstd(_) => zstd::zstd_safe::compress_bound(raw.len()),
+            Compressor::Zlib(compressor) => compressor.zlib_compress_bound(raw.len()),
+        };
+        if self.packed.len() < bound {
+            self.packed.resize(bound, 0);
         }
+        let written = match &mut self.compressor {
+            Compressor::Zstd(compressor) => compressor.compress_to_buffer(raw, &mut self.packed[..])?,
+            Compressor::Zlib(compressor) => compressor
+                .zlib_compress(raw, &mut self.packed)
+                .map_err(|error| io::Error::other(error.to_string()))?,
+        };
+        out.extend_from_slice(&self.packed[..written]);
+        Ok(written)
     }
 }
 

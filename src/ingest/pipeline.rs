@@ -25,6 +25,8 @@ use crate::store::entry::{Codec, Statistics};
 
 /// Most sources one thread keeps open.
 const MOST_OPEN: usize = 16;
+/// Bytes of finished tiles that a thread collects before it writes them: each write is preceded by a question whether there is room.
+const WRITTEN_AT_ONCE: usize = 1 << 20;
 /// Files that are open for other reasons: pipes, levels, PROJ's database.
 const OTHER_FILES: u64 = 48;
 
@@ -297,9 +299,12 @@ impl<'a, T: Pixel> Worker<'a, T> {
                         self.shared.pyramid.deliver(at, None, &mut self.bench)?;
                     }
                 }
-                self.flush(desk)?;
+                if self.packed.len() >= WRITTEN_AT_ONCE {
+                    self.flush(desk)?;
+                }
             }
         }
+        self.flush(desk)?;
         Ok(statistics)
     }
 
