@@ -213,8 +213,14 @@ async fn get_search(State(mounted): Shared, Query(query): Query<TextQuery>) -> R
 /// Does `action` with every id.
 async fn act(mounted: Arc<Mounted>, ids: Ids, action: Action) -> Result<Response, Refused> {
     let vfs = vfs(&mounted)?;
-    blocking(move || Ok(Json(actions::act(&vfs, &mounted.mountpoint, action, &ids.ids)).into_response()))
-        .await
+    let acting = Arc::clone(&vfs);
+    let done = blocking(move || {
+        Ok(Json(actions::act(&acting, &mounted.mountpoint, action, &ids.ids)).into_response())
+    })
+    .await;
+    // a script that goes on now finds the names as they are
+    vfs.engine().settled().await;
+    done
 }
 
 async fn post_fetch(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Response, Refused> {
@@ -238,6 +244,9 @@ async fn post_progress(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<R
             ProductLine { progress, ..line }
         })
         .collect();
+    if lines.iter().all(|line| !line.progress.state.is_under_way()) {
+        vfs.engine().settled().await;
+    }
     Ok(Json(lines).into_response())
 }
 
@@ -298,9 +307,10 @@ async fn post_unpin(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Resp
 /// Proves every chunk of the named entries, or of all.
 async fn post_verify(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Response, Refused> {
     let vfs = vfs(&mounted)?;
-    blocking(move || {
-        let catalog = vfs.catalog();
-        let engine = vfs.engine();
+    let proving = Arc::clone(&vfs);
+    let done = blocking(move || {
+        let catalog = proving.catalog();
+        let engine = proving.engine();
         let mut outcomes = Vec::new();
         let mut wanted = Vec::new();
         for id in &ids.ids {
@@ -339,7 +349,9 @@ async fn post_verify(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Res
         }
         Ok(Json(outcomes).into_response())
     })
-    .await
+    .await;
+    vfs.engine().settled().await;
+    done
 }
 
 /// A proof in words.
