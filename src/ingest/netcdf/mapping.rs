@@ -46,11 +46,19 @@ fn definition(attributes: &Attributes) -> Option<String> {
     }
 }
 
-/// By what coordinates in these units are multiplied to be in the unit of the CRS: GDAL does so with kilometres.
-pub(super) fn units_of(crs: Option<&Crs>, units: &str) -> f64 {
-    let is_km = ["km", "kilometre", "kilometres", "kilometer", "kilometers"].contains(&units);
-    let srs = crs.filter(|crs| is_km && crs.projected).and_then(|crs| SpatialRef::from_wkt(&crs.wkt1).ok());
-    srs.map_or(1.0, |srs| 1000.0 / srs.linear_units())
+/// By what coordinates in these units are multiplied to be in the unit of the CRS: kilometres, and the angles under which
+/// a geostationary satellite sees. `None` for angles in a projected CRS without a satellite, where they are no place.
+pub(super) fn units_of(crs: Option<&Crs>, units: &str) -> Option<f64> {
+    let srs = crs.filter(|crs| crs.projected).and_then(|crs| SpatialRef::from_wkt(&crs.wkt1).ok());
+    let Some(srs) = srs else { return Some(1.0) };
+    let height = || srs.get_proj_param("satellite_height").ok().flatten();
+    let metres = match units {
+        "km" | "kilometre" | "kilometres" | "kilometer" | "kilometers" => 1000.0,
+        "rad" | "radian" | "radians" => height()?,
+        "microradian" | "microradians" => height()? * 1e-6,
+        _ => return Some(1.0),
+    };
+    Some(metres / srs.linear_units())
 }
 
 /// A CRS; a nameless one on the ellipsoid of WGS 84 is EPSG:4326, which is how most netCDF files put it.

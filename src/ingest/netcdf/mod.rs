@@ -239,14 +239,27 @@ impl Inspection<'_> {
         let count: Vec<usize> = variable.dimensions.iter().map(|(_, length)| *length as usize).collect();
         let mut values = vec![0.0; length as usize];
         self.arrays[coordinate].read(&start, &count, &mut values)?;
+        // Coordinates may be packed as pixels may: `add_offset + scale_factor * stored`.
+        if let (scale, offset) = variable.attributes.scaling()
+            && (scale.is_some() || offset.is_some())
+        {
+            let (scale, offset) = (scale.unwrap_or(1.0), offset.unwrap_or(0.0));
+            values.iter_mut().for_each(|value| *value = *value * scale + offset);
+        }
         Ok(entry.insert(values))
     }
 
     /// The grid along an axis, in the unit of the CRS.
     fn grid(&mut self, axis: Axis, crs: Option<&Crs>) -> Result<Grid, IngestError> {
         let Variable { name, element, attributes, .. } = self.variables[axis.coordinate].clone();
-        let factor = mapping::units_of(crs, attributes.text("units"));
         let file = self.name.to_owned();
+        let factor = mapping::units_of(crs, attributes.text("units")).ok_or_else(|| {
+            let reason = format!(
+                "its coordinate '{name}' has angles, and its projected CRS knows no satellite that sees them; \
+                 add coordinates in metres, for example with 'ncap2'"
+            );
+            IngestError::Unsupported { name: file.clone(), reason }
+        })?;
         let found = axis::grid(self.values(axis.coordinate)?, element == Some(Element::Float32));
         let found = found
             .map(|Grid { first, step }| Grid { first: first * factor, step: step.map(|step| step * factor) });
