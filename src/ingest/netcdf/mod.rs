@@ -91,7 +91,7 @@ struct Inspection<'a> {
     arrays: Vec<Array>,
     /// Coordinates by variable.
     coordinates: BTreeMap<usize, Vec<f64>>,
-    /// CRS by the name of the grid mapping.
+    /// CRS by the path of the grid mapping.
     crs: BTreeMap<String, Option<Crs>>,
 }
 
@@ -345,7 +345,7 @@ impl Inspection<'_> {
 
     /// The grid mapping's CRS; plain longitudes and latitudes are EPSG:4326.
     fn crs(&mut self, raster: &Raster) -> Option<Crs> {
-        let mapping = mapping::name_of(&self.variables, raster);
+        let mapping = mapping::path_of(&self.variables, raster);
         let array = &self.arrays[raster.variable];
         let stated = mapping.and_then(|mapping| {
             let variables = &self.variables;
