@@ -166,11 +166,22 @@ pub(super) fn collect(mosaic: &Mosaic, legends: &Legends, main: bool) -> Vec<Cla
             .and_then(|value| facts.palette.get(value).copied())
             .or_else(|| clr.get(&class.value).copied());
     }
-    if classes.is_empty() && facts.palette.is_empty() {
-        let named = |(value, color)| (value, Class { value, name: String::new(), color: Some(color) });
-        classes = clr.into_iter().map(named).collect();
+    if classes.is_empty() {
+        let nameless = |(value, color)| (value, Class { value, name: String::new(), color: Some(color) });
+        if facts.palette.is_empty() {
+            classes = clr.into_iter().map(nameless).collect();
+        } else if facts.bands.len() > 1 {
+            // A TIFF of several bands has no palette: its colours are told as those of the classes.
+            classes = (0..).zip(used(&facts.palette).iter().copied()).map(nameless).collect();
+        }
     }
     classes.into_values().take(MOST_CLASSES).collect()
+}
+
+/// A palette up to its last colour: those of TIFFs are as long as pixels have values, and black where nobody said anything.
+pub(super) fn used(palette: &[[u8; 4]]) -> &[[u8; 4]] {
+    let end = palette.iter().rposition(|entry| entry[..3] != [0, 0, 0]).map_or(0, |last| last + 1);
+    &palette[..end]
 }
 
 /// True when a palette has the legend's colours, transparency aside.

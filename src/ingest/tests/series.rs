@@ -4,6 +4,8 @@ use super::child::{block_on, program};
 use super::*;
 use crate::ingest::child::run_with;
 use crate::simulator::classic::{Classic, Values};
+use crate::view::EntryView;
+use crate::view::export::export;
 
 const SIDE: usize = 700;
 
@@ -165,6 +167,21 @@ fn tiles_in_folders_by_date_become_one_raster() {
         check_raster(&shop.entry(), raster, &wanted);
         assert_eq!(raster.sources.len(), 5);
     }
+}
+
+#[test]
+fn the_palette_of_a_series_is_that_of_nameless_classes() {
+    let shop = Workshop::new();
+    const PALETTE: [[u8; 4]; 3] = [[10, 20, 30, 255], [40, 50, 60, 255], [0, 0, 0, 255]];
+    let meta = shop.ingest(&dated_tiffs(&shop, |_, _, tiff| tiff.palette = &PALETTE)).unwrap();
+    let [raster] = meta.rasters.as_slice() else { panic!("one raster") };
+    let classes: Vec<_> =
+        raster.classes.iter().map(|class| (class.value, &*class.name, class.color)).collect();
+    assert_eq!(classes, [(0, "", Some(PALETTE[0])), (1, "", Some(PALETTE[1]))]);
+    let product = shop.path("view");
+    export(&EntryView::open(&shop.entry()).unwrap(), &product);
+    let side_file = fs::read_to_string(product.join("PRODUCT.tif.aux.xml")).unwrap();
+    assert!(side_file.contains("<F>1</F><F></F><F>40</F><F>50</F><F>60</F><F>255</F>"), "{side_file}");
 }
 
 #[test]
