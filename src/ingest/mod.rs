@@ -155,7 +155,7 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
     progress(clock.took(Stage::Examining));
     let (layers, mosaics): (Vec<Layer>, Vec<Mosaic>) = laid_out.into_iter().unzip();
     let last_use = last_uses(&mosaics);
-    let kept = kept(&files, &layers, &unpacked)?;
+    let kept = kept(&files, &mosaics, &unpacked)?;
     let kept_bytes: u64 = kept.iter().map(|file| file.size).sum();
     let total = mosaics.iter().map(Mosaic::pixel_bytes).sum::<u64>() + kept_bytes;
     let mut done = 0;
@@ -175,8 +175,12 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
     let mut rasters = Vec::new();
     for ((number, mosaic), name) in mosaics.iter().enumerate().zip(names(&job.product, &layers)) {
         child::say_what_is_read(&mosaic.facts.name);
-        let used_up: BTreeSet<&Path> =
-            mosaic.tiles.iter().map(|tile| &*tile.path).filter(|path| last_use[path] == number).collect();
+        let used_up: BTreeSet<&Path> = mosaic
+            .tiles
+            .iter()
+            .map(|tile| &*tile.path)
+            .filter(|path| last_use.get(path) == Some(&number))
+            .collect();
         let preview = entry.join("preview.png");
         let target = Target {
             entry: &entry,
@@ -255,10 +259,14 @@ fn limit_gdal(limits: &Limits) {
     unsafe { gdal_sys::GDALSetCacheMax64(cache as i64) };
 }
 
-/// The number of the last raster that needs each source.
+/// The number of the last raster that needs each source; none for those that stay.
 fn last_uses(mosaics: &[Mosaic]) -> HashMap<&Path, usize> {
     let uses = mosaics.iter().enumerate();
-    uses.flat_map(|(number, mosaic)| mosaic.tiles.iter().map(move |tile| (&*tile.path, number))).collect()
+    uses.flat_map(|(number, mosaic)| {
+        let tiles = mosaic.tiles.iter().filter(|tile| !tile.has_more_pages);
+        tiles.map(move |tile| (&*tile.path, number))
+    })
+    .collect()
 }
 
 /// Names of the arrays: the product's own for the first, the layers' for the others, `~2` … where taken.
@@ -280,9 +288,10 @@ fn names(product: &str, layers: &[Layer]) -> Vec<String> {
     names
 }
 
-/// The files that do not become rasters, with their sizes.
-fn kept(files: &[String], layers: &[Layer], unpacked: &Path) -> Result<Vec<SideFile>, IngestError> {
-    let used: BTreeSet<&String> = layers.iter().flat_map(|layer| &layer.files).collect();
+/// The files that do not become rasters as a whole, with their sizes.
+fn kept(files: &[String], mosaics: &[Mosaic], unpacked: &Path) -> Result<Vec<SideFile>, IngestError> {
+    let tiles = mosaics.iter().flat_map(|mosaic| &mosaic.tiles);
+    let used: BTreeSet<&String> = tiles.filter(|tile| !tile.has_more_pages).map(|tile| &tile.name).collect();
     let kept = files.iter().filter(|path| !used.contains(path)).map(|path| {
         let size = fs::metadata(unpacked.join(path)).disk(|| format!("look at '{path}'"))?.len();
         Ok(SideFile { path: path.clone(), size, sha256: None })

@@ -65,6 +65,8 @@ pub(super) struct MosaicTile {
     pub(super) origin: Origin,
     /// Which of the mosaic's bands it has.
     pub(super) bands: TileBands,
+    /// True when its file has pages that are no part of the mosaic: it stays as it is, too.
+    pub(super) has_more_pages: bool,
 }
 
 /// Which bands of a mosaic a tile has.
@@ -153,6 +155,7 @@ fn single(sources: Vec<(PathBuf, SourceFacts)>, facts: SourceFacts) -> Mosaic {
             other_nodata: None,
             origin: facts.origin,
             bands: TileBands::All,
+            has_more_pages: facts.has_more_pages,
         })
         .collect();
     Mosaic {
@@ -245,6 +248,7 @@ fn several(sources: Vec<(PathBuf, SourceFacts)>, mut first: SourceFacts) -> Resu
             other_nodata: facts.nodata.filter(|own| Some(*own) != nodata),
             origin: facts.origin,
             bands: TileBands::All,
+            has_more_pages: facts.has_more_pages,
         });
     }
     let transform = [origin[0] + left as f64 * dx, dx, 0.0, origin[3] + top as f64 * dy, 0.0, dy];
@@ -327,6 +331,7 @@ pub(super) mod tests {
             origin: Origin::Tiff,
             times: Vec::new(),
             variable: Default::default(),
+            has_more_pages: false,
         };
         (PathBuf::from(name), facts)
     }

@@ -59,6 +59,8 @@ pub(super) struct SourceFacts {
     pub(super) times: Vec<Timestamp>,
     /// What a netCDF variable says of itself.
     pub(super) variable: VariableMeta,
+    /// True for a TIFF with further pages: of several, the first one is the raster.
+    pub(super) has_more_pages: bool,
 }
 
 /// Where the pixels of a source come from.
@@ -169,6 +171,7 @@ pub(super) fn inspect(path: &Path, name: &str) -> Result<SourceFacts, IngestErro
         origin: Origin::Tiff,
         times: Vec::new(),
         variable: VariableMeta::default(),
+        has_more_pages: dataset.metadata_domain("SUBDATASETS").is_some_and(|pages| !pages.is_empty()),
     })
 }
 

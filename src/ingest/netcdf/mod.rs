@@ -170,6 +170,7 @@ impl Inspection<'_> {
             categories: Vec::new(),
             times,
             variable: meta,
+            has_more_pages: false,
         };
         Ok(VariableFacts { variable: self.name_of(raster)?, facts })
     }

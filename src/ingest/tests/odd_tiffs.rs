@@ -94,6 +94,26 @@ fn a_prj_beside_the_raster_is_its_crs() {
     assert_eq!(raster.crs.unwrap().epsg, Some(3035));
 }
 
+#[test]
+fn a_tiff_of_several_pages_is_kept_beside_the_raster_of_its_first() {
+    for consume in [false, true] {
+        let shop = Workshop::new();
+        let source = shop.path("in/a.tif");
+        let pixels =
+            Tiff { options: &["COMPRESS=LZW"], ..Tiff::default() }.write(&source, |_, y, x| (y * x) as u8);
+        let second = Tiff { options: &["APPEND_SUBDATASET=YES"], size: (30, 20), ..Tiff::default() };
+        second.write(&source, |_, y, _| y as u8);
+        let plain = shop.path("in/b.tif");
+        Tiff { size: (9, 9), ..Tiff::default() }.write(&plain, |_, y, x| (y + x) as u8);
+        let package = shop.zip(&[("p/a.tif", &source), ("p/b.tif", &plain)]);
+        let meta = ingest(&IngestJob { consume, ..shop.job(&package) }, &mut |_| {}).unwrap();
+        check_raster(&shop.entry(), &meta.rasters[0], &pixels);
+        let kept: Vec<&str> = meta.originals.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(kept, ["p/a.tif"]);
+        assert!(fs::read(shop.entry().join("original/p/a.tif")).unwrap() == fs::read(&source).unwrap());
+    }
+}
+
 /// A raster of 64 bit integers; GDAL's wrapper has no such type.
 fn wide(path: &Path, pixels: &mut [i64], nodata: i64) {
     let driver = DriverManager::get_driver_by_name("GTiff").unwrap();
