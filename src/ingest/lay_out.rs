@@ -36,14 +36,19 @@ pub(super) fn rasters(
     let series = dated::series(discover::netcdf_layers(files));
     let is_alone = series.len() == 1;
     let mut desk = Desk { unpacked, scratch, taken: BTreeMap::new() };
+    let mut refused = Vec::new();
     for series in series {
         match desk.variables(&series, is_alone) {
             Ok(variables) => rasters.extend(variables),
-            Err(IngestError::Unsupported { .. }) if has_vectors || !rasters.is_empty() => {
-                desk.give_back(&series)?
-            }
+            Err(error @ IngestError::Unsupported { .. }) => refused.push((series, error)),
             Err(error) => return Err(error),
         }
+    }
+    for (series, error) in refused {
+        if !has_vectors && rasters.is_empty() {
+            return Err(error);
+        }
+        desk.give_back(&series)?;
     }
     // Stable: variables of one file keep its order where nothing else tells.
     rasters.sort_by_cached_key(|(layer, mosaic)| layer.rank(mosaic.source_pixels()));

@@ -211,6 +211,13 @@ fn a_netcdf_without_rasters_is_a_side_file_only_where_there_are_others() {
     assert_eq!(fs::read(shop.entry().join("original/p/stations.nc")).unwrap(), series.bytes());
     let error = shop.ingest(&package(&shop, &files[1..])).unwrap_err();
     assert!(matches!(&error, IngestError::Unsupported { name, .. } if name == "p/stations.nc"), "{error}");
+    // Whether the others are GeoTIFFs or netCDFs, and before or behind it, is all the same.
+    for (stations, other) in [("a.nc", "b.nc"), ("b.nc", "a.nc")] {
+        let shop = Workshop::new();
+        let files = [(stations, series.bytes()), (other, netcdf(0))];
+        let meta = shop.ingest(&package(&shop, &files)).unwrap();
+        assert_eq!((meta.rasters.len(), meta.originals[0].path.as_str()), (2, stations));
+    }
 }
 
 #[test]
