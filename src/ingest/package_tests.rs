@@ -248,6 +248,20 @@ fn inner_zips_are_unpacked() {
 }
 
 #[test]
+fn inner_zips_of_one_name_are_told_apart_by_their_folders() {
+    let zip = zip_of(&[("x.tif", b"1")]);
+    let dates = zip_of(&[("Results/20210101/p.zip", &zip), ("results/20210111/p.zip", &zip)]);
+    assert_eq!(try_unpack(&dates).unwrap(), ["20210101/p/x.tif", "20210111/p/x.tif"]);
+    // Without the delivery's folder, too.
+    let plain = zip_of(&[("a/p.zip", &zip), ("p.zip", &zip), ("Results.zip", &zip)]);
+    assert_eq!(try_unpack(&plain).unwrap(), ["Results/x.tif", "a/p/x.tif", "p/x.tif"]);
+    // All folders together are held against the limit of one path.
+    let deep = |name: &str| format!("{}{name}", "a/".repeat(20));
+    let long = zip_of(&[(&deep("p.zip"), &zip_of(&[(&deep("x.tif"), b"1")]))]);
+    assert!(refused(&long).contains("too long"));
+}
+
+#[test]
 fn a_zip_in_an_inner_zip_is_unpacked_where_it_holds_geodata() {
     let city = |name: &str| zip_of(&[(&*format!("{name}/Data/{name}.gpkg"), b"SQLite")]);
     let gdb = zip_of(&[("x.gdb/a00000001.gdbtable", b"1")]);
