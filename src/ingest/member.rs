@@ -40,6 +40,11 @@ impl SafePath {
         Self(parts).if_short()
     }
 
+    /// True for the name of the package's own folder, `./` or `/`: packers that are given a whole folder list it.
+    pub(super) fn is_root(name: &str) -> bool {
+        name.split(['/', '\\']).all(|part| matches!(part, "" | "."))
+    }
+
     /// The same path below folders.
     ///
     /// # Errors

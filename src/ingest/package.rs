@@ -1,11 +1,12 @@
 //! Unpacking an outer CLMS zip, hostile until proven otherwise.
 //!
 //! The service delivers `Results/<package>.zip` (one or several), sometimes a folder below `Results/`, sometimes
-//! the files themselves. Inner zips are unpacked where they lie, `Results/` aside; a zip inside an inner zip is, too, when it holds geodata (a city of a
-//! country, a `.gdb.zip`), and else stays a file.
+//! the files themselves. Inner zips are unpacked where they lie, `Results/` aside; a zip inside an inner zip is, too, when
+//! it holds geodata (a city of a country, a `.gdb.zip`), and else stays a file.
 //! Every member must have a name that stays below the target, without control characters, unique, and must be
 //! a regular file or a directory; nothing is repaired, the package is refused. Only `\` as a separator (written
-//! by Windows tools) and a leading `./` are normalised. CRC and size are checked by reading every member to its end.
+//! by Windows tools) and a leading `./` are normalised, and the package's own folder is passed over where it is listed.
+//! CRC and size are checked by reading every member to its end.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek};
@@ -193,8 +194,11 @@ impl Unpacking<'_> {
                 Err(_) => String::from_utf8_lossy(entry.name_raw()).into_owned(),
             };
             let refuse = |reason: &str| unsafe_member(&name, reason);
-            let path = SafePath::parse(&name).map_err(|reason| refuse(&reason))?;
             let is_dir = entry.is_dir() || name.ends_with('\\');
+            if is_dir && SafePath::is_root(&name) {
+                continue;
+            }
+            let path = SafePath::parse(&name).map_err(|reason| refuse(&reason))?;
             match entry.unix_mode().unwrap_or(0) & libc::S_IFMT {
                 0 | libc::S_IFREG | libc::S_IFDIR => {}
                 libc::S_IFLNK => return Err(refuse("it is a symbolic link")),
