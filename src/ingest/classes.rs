@@ -129,7 +129,10 @@ pub(super) fn collect(mosaic: &Mosaic, legends: &Legends, main: bool) -> Vec<Cla
         }
         let mut found = tile.attributes.as_ref().map(from_table).unwrap_or_default();
         if found.values().all(|class| class.name.is_empty()) {
-            let dbf = folders.read(&tile.path, &["vat.dbf"]).and_then(|bytes| dbf::parse(&bytes));
+            let cpg = folders.read(&tile.path, &["vat.cpg"]);
+            let cpg = cpg.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            let dbf = folders.read(&tile.path, &["vat.dbf"]);
+            let dbf = dbf.and_then(|bytes| dbf::parse(&bytes, cpg.as_deref()));
             let from_dbf = dbf.map(AttributeTable::from).as_ref().map(from_table).unwrap_or_default();
             found = with_table_beside(found, from_dbf);
         }

@@ -10,7 +10,7 @@
 //! lay_out.rs    discover.rs: which files are rasters, which of them are tiles of one layer; dated.rs: which layers
 //!               are one at several dates
 //! source.rs     one raster as GDAL sees it; claims.rs: what its tags claim before GDAL reads them; place.rs, crs.rs,
-//!               classes.rs, dbf.rs, legend.rs: what it means; netcdf/: one per variable
+//!               classes.rs, dbf.rs (code_page.rs), legend.rs: what it means; netcdf/: one per variable
 //! mosaic.rs     tiles on one grid; stack.rs: a band for each date
 //! convert.rs    one layer → one array: schedule.rs → pipeline.rs → encode.rs, pyramid.rs (overview.rs),
 //!               statistics.rs → sink.rs; simd.rs: loops for newer processors; raw_copy.rs where nothing needs to be encoded
@@ -41,6 +41,7 @@ mod assemble;
 mod child;
 mod claims;
 mod classes;
+mod code_page;
 mod consume;
 mod convert;
 mod crs;
