@@ -270,6 +270,9 @@ fn last_uses(mosaics: &[Mosaic]) -> HashMap<&Path, usize> {
     .collect()
 }
 
+/// Longest name of an array before `~2`, in bytes; a product's has no more. Endings such as `.tif.aux.xml` must fit behind it.
+const LONGEST_NAME: usize = 200;
+
 /// Names of the arrays: the product's own for the first, the layers' for the others, `~2` … where taken.
 fn names(product: &str, layers: &[Layer]) -> Vec<String> {
     let mut taken: BTreeSet<String> = RESERVED.iter().map(|&name| name.to_owned()).collect();
@@ -279,6 +282,7 @@ fn names(product: &str, layers: &[Layer]) -> Vec<String> {
         // Zarr keeps names that begin with two underscores for itself; `.` and `..` are no names of folders.
         let is_taken = wanted.starts_with("__") || ["", ".", ".."].contains(&wanted);
         let wanted = if is_taken { "raster" } else { wanted };
+        let wanted = wanted[..wanted.floor_char_boundary(LONGEST_NAME)].trim_end();
         let name = std::iter::once(wanted.to_owned())
             .chain((2..).map(|n: u32| format!("{wanted}~{n}")))
             .find(|name| !taken.contains(name))

@@ -221,6 +221,23 @@ fn a_netcdf_without_rasters_is_a_side_file_only_where_there_are_others() {
 }
 
 #[test]
+fn long_names_of_files_are_cut() {
+    let shop = Workshop::new();
+    let long = format!("{}.nc", "é".repeat(120));
+    let meta = shop.ingest(&package(&shop, &[(&*long, netcdf(0)), ("b.nc", netcdf(1))])).unwrap();
+    assert_eq!(meta.rasters.len(), 4);
+    let product = shop.path("view");
+    export(&EntryView::open(&shop.entry()).unwrap(), &product);
+    let of_long = |name: &str| name.starts_with('é') && name.ends_with("_ssm.tif.aux.xml");
+    let names: Vec<String> = fs::read_dir(&product)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(names.iter().all(|name| name.len() <= 255));
+    assert!(names.iter().any(|name| of_long(name)), "{names:?}");
+}
+
+#[test]
 fn a_damaged_file_of_a_series_is_never_left_out() {
     let shop = Workshop::new();
     let mut files = dated(&[0, 6]);
