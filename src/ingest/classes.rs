@@ -109,9 +109,9 @@ pub(super) fn category_names(band: &RasterBand) -> Vec<String> {
 }
 
 /// The classes of a raster: those of all its tiles, because a tile's table lists only what occurs in it. From
-/// (first one that has names wins) attribute table, `.vat.dbf`, category names; colours from the same table, else
-/// the palette, else a `.clr` file. Where none of them has names, a legend that comes as a file of its own may: the
-/// one with the raster's name, else the package's for its `main` raster and for those with the legend's colours.
+/// (first one that has names wins) attribute table, `.vat.dbf`, category names; colours from the same table, else from the
+/// attribute table, the palette, or a `.clr` file. Where none of them has names, a legend that comes as a file of its own
+/// may: the one with the raster's name, else the package's for its `main` raster and for those with the legend's colours.
 /// Sorted by value.
 pub(super) fn collect(mosaic: &Mosaic, legends: &Legends, main: bool) -> Vec<Class> {
     let facts = &mosaic.facts;
@@ -129,11 +129,12 @@ pub(super) fn collect(mosaic: &Mosaic, legends: &Legends, main: bool) -> Vec<Cla
         }
         let mut found = tile.attributes.as_ref().map(from_table).unwrap_or_default();
         if found.values().all(|class| class.name.is_empty()) {
-            let dbf = folders.read(&tile.path, &["vat.dbf"]).and_then(|bytes| dbf::parse(&bytes));
+            let cpg = folders.read(&tile.path, &["vat.cpg"]);
+            let cpg = cpg.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            let dbf = folders.read(&tile.path, &["vat.dbf"]);
+            let dbf = dbf.and_then(|bytes| dbf::parse(&bytes, cpg.as_deref()));
             let from_dbf = dbf.map(AttributeTable::from).as_ref().map(from_table).unwrap_or_default();
-            if !from_dbf.is_empty() {
-                found = from_dbf;
-            }
+            found = with_table_beside(found, from_dbf);
         }
         for (value, class) in found {
             classes.entry(value).or_insert(class);
@@ -166,11 +167,37 @@ pub(super) fn collect(mosaic: &Mosaic, legends: &Legends, main: bool) -> Vec<Cla
             .and_then(|value| facts.palette.get(value).copied())
             .or_else(|| clr.get(&class.value).copied());
     }
-    if classes.is_empty() && facts.palette.is_empty() {
-        let named = |(value, color)| (value, Class { value, name: String::new(), color: Some(color) });
-        classes = clr.into_iter().map(named).collect();
+    if classes.is_empty() {
+        let nameless = |(value, color)| (value, Class { value, name: String::new(), color: Some(color) });
+        if facts.palette.is_empty() {
+            classes = clr.into_iter().map(nameless).collect();
+        } else if facts.bands.len() > 1 {
+            // A TIFF of several bands has no palette: its colours are told as those of the classes.
+            classes = (0..).zip(used(&facts.palette).iter().copied()).map(nameless).collect();
+        }
     }
     classes.into_values().take(MOST_CLASSES).collect()
+}
+
+/// The classes of a `.vat.dbf` beside a raster whose own table has no names, with the colours of that table where it has
+/// none. One without names, too, counts only where the raster's own table has no colours.
+fn with_table_beside(own: BTreeMap<i64, Class>, beside: BTreeMap<i64, Class>) -> BTreeMap<i64, Class> {
+    let has_names = beside.values().any(|class| !class.name.is_empty());
+    let has_colors = own.values().any(|class| class.color.is_some());
+    if beside.is_empty() || has_colors && !has_names {
+        return own;
+    }
+    let color = |value: i64| own.get(&value).and_then(|class| class.color);
+    beside
+        .into_iter()
+        .map(|(value, class)| (value, Class { color: class.color.or_else(|| color(value)), ..class }))
+        .collect()
+}
+
+/// A palette up to its last colour: those of TIFFs are as long as pixels have values, and black where nobody said anything.
+pub(super) fn used(palette: &[[u8; 4]]) -> &[[u8; 4]] {
+    let end = palette.iter().rposition(|entry| entry[..3] != [0, 0, 0]).map_or(0, |last| last + 1);
+    &palette[..end]
 }
 
 /// True when a palette has the legend's colours, transparency aside.

@@ -16,7 +16,7 @@ pub(super) fn describe(source: &SpatialRef) -> Result<Crs> {
     let srs = normal.as_ref().unwrap_or(source);
     let wkt2 = export(srs, c"WKT2_2019").or_else(|| srs.to_wkt().ok()).unwrap_or_default();
     let wkt1 = export(srs, c"WKT1_GDAL").or_else(|| srs.to_wkt().ok()).unwrap_or_default();
-    Ok(Crs { epsg, wkt1, wkt2, projected: srs.is_projected() })
+    Ok(Crs { epsg, wkt1, wkt2, projected: srs.is_projected() || srs.is_local() })
 }
 
 fn epsg_code(source: &SpatialRef) -> Option<u32> {

@@ -73,7 +73,7 @@ pub(crate) fn times(text: &str) {
 
 /// Tables of classes in all their formats.
 pub(crate) fn tables(bytes: &[u8]) {
-    if let Some(table) = dbf::parse(bytes) {
+    if let Some(table) = dbf::parse(bytes, None) {
         let _ = classes::from_table(&table.into());
     }
     if let Ok(text) = std::str::from_utf8(bytes) {

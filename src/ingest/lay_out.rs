@@ -12,8 +12,8 @@ use super::netcdf::{self, VariableFacts};
 use super::source::{self, SourceFacts};
 use super::stack::{self, Dated};
 
-/// Longest name of a raster that comes from a variable, in bytes: endings and `~2` must fit behind it.
-const LONGEST_NAME: usize = 120;
+/// Longest part of a raster's name that comes from a variable, in bytes.
+const LONGEST_VARIABLE: usize = 120;
 
 /// Lays out all rasters of a package, the product's main one first. NetCDF files are moved into `scratch`.
 ///
@@ -36,14 +36,19 @@ pub(super) fn rasters(
     let series = dated::series(discover::netcdf_layers(files));
     let is_alone = series.len() == 1;
     let mut desk = Desk { unpacked, scratch, taken: BTreeMap::new() };
+    let mut refused = Vec::new();
     for series in series {
         match desk.variables(&series, is_alone) {
             Ok(variables) => rasters.extend(variables),
-            Err(IngestError::Unsupported { .. }) if has_vectors || !rasters.is_empty() => {
-                desk.give_back(&series)?
-            }
+            Err(error @ IngestError::Unsupported { .. }) => refused.push((series, error)),
             Err(error) => return Err(error),
         }
+    }
+    for (series, error) in refused {
+        if !has_vectors && rasters.is_empty() {
+            return Err(error);
+        }
+        desk.give_back(&series)?;
     }
     // Stable: variables of one file keep its order where nothing else tells.
     rasters.sort_by_cached_key(|(layer, mosaic)| layer.rank(mosaic.source_pixels()));
@@ -157,7 +162,10 @@ impl Desk<'_> {
         let mut rasters = Vec::new();
         for (variable, steps) in variables {
             let name = file_name(&variable);
-            let stem = if is_alone { name } else { format!("{}_{name}", series.stem) };
+            // Of a name that is too long the variable stays.
+            let room = super::LONGEST_NAME - "_".len() - name.len();
+            let file = &series.stem[..series.stem.floor_char_boundary(room)];
+            let stem = if is_alone { name } else { format!("{file}_{name}") };
             let named = steps.into_iter().map(|(number, sources)| {
                 let date = series.steps[number].date;
                 let stem = date.map_or_else(|| stem.clone(), |date| format!("{stem}_{}", label(date)));
@@ -194,11 +202,7 @@ impl Desk<'_> {
 fn file_name(variable: &str) -> String {
     let name: String =
         variable.chars().map(|c| if c.is_alphanumeric() || "_-.+@".contains(c) { c } else { '_' }).collect();
-    let mut end = name.len().min(LONGEST_NAME);
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    name[..end].to_owned()
+    name[..name.floor_char_boundary(LONGEST_VARIABLE)].to_owned()
 }
 
 #[cfg(test)]

@@ -34,13 +34,30 @@ impl SafePath {
         if parts.is_empty() {
             return Err("it has no name".to_owned());
         }
-        let too_long = parts.len() > MOST_PARTS
-            || normal.len() > LONGEST_PATH
-            || parts.iter().any(|part| part.len() > LONGEST_PART);
-        if too_long {
-            return Err("its path is too long".to_owned());
+        if parts.iter().any(|part| part.len() > LONGEST_PART) {
+            return Err(Self::TOO_LONG.to_owned());
         }
-        Ok(Self(parts))
+        Self(parts).if_short()
+    }
+
+    /// True for the name of the package's own folder, `./` or `/`: packers that are given a whole folder list it.
+    pub(super) fn is_root(name: &str) -> bool {
+        name.split(['/', '\\']).all(|part| matches!(part, "" | "."))
+    }
+
+    /// The same path below folders.
+    ///
+    /// # Errors
+    /// When it is too long there.
+    pub(super) fn below<'a>(&'a self, folders: impl Iterator<Item = &'a String>) -> Result<Self, String> {
+        Self(folders.chain(&self.0).cloned().collect()).if_short()
+    }
+
+    const TOO_LONG: &'static str = "its path is too long";
+
+    fn if_short(self) -> Result<Self, String> {
+        let is_short = self.0.len() <= MOST_PARTS && self.text().len() <= LONGEST_PATH;
+        if is_short { Ok(self) } else { Err(Self::TOO_LONG.to_owned()) }
     }
 
     /// Its parts with `/` in between.

@@ -10,7 +10,7 @@
 //! lay_out.rs    discover.rs: which files are rasters, which of them are tiles of one layer; dated.rs: which layers
 //!               are one at several dates
 //! source.rs     one raster as GDAL sees it; claims.rs: what its tags claim before GDAL reads them; place.rs, crs.rs,
-//!               classes.rs, dbf.rs, legend.rs: what it means; netcdf/: one per variable
+//!               classes.rs, dbf.rs (code_page.rs), legend.rs: what it means; netcdf/: one per variable
 //! mosaic.rs     tiles on one grid; stack.rs: a band for each date
 //! convert.rs    one layer → one array: schedule.rs → pipeline.rs → encode.rs, pyramid.rs (overview.rs),
 //!               statistics.rs → sink.rs; simd.rs: loops for newer processors; raw_copy.rs where nothing needs to be encoded
@@ -41,6 +41,7 @@ mod assemble;
 mod child;
 mod claims;
 mod classes;
+mod code_page;
 mod consume;
 mod convert;
 mod crs;
@@ -155,7 +156,7 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
     progress(clock.took(Stage::Examining));
     let (layers, mosaics): (Vec<Layer>, Vec<Mosaic>) = laid_out.into_iter().unzip();
     let last_use = last_uses(&mosaics);
-    let kept = kept(&files, &layers, &unpacked)?;
+    let kept = kept(&files, &mosaics, &unpacked)?;
     let kept_bytes: u64 = kept.iter().map(|file| file.size).sum();
     let total = mosaics.iter().map(Mosaic::pixel_bytes).sum::<u64>() + kept_bytes;
     let mut done = 0;
@@ -175,8 +176,12 @@ fn make_entry(job: &IngestJob, progress: &mut dyn FnMut(IngestProgress)) -> Resu
     let mut rasters = Vec::new();
     for ((number, mosaic), name) in mosaics.iter().enumerate().zip(names(&job.product, &layers)) {
         child::say_what_is_read(&mosaic.facts.name);
-        let used_up: BTreeSet<&Path> =
-            mosaic.tiles.iter().map(|tile| &*tile.path).filter(|path| last_use[path] == number).collect();
+        let used_up: BTreeSet<&Path> = mosaic
+            .tiles
+            .iter()
+            .map(|tile| &*tile.path)
+            .filter(|path| last_use.get(path) == Some(&number))
+            .collect();
         let preview = entry.join("preview.png");
         let target = Target {
             entry: &entry,
@@ -255,11 +260,18 @@ fn limit_gdal(limits: &Limits) {
     unsafe { gdal_sys::GDALSetCacheMax64(cache as i64) };
 }
 
-/// The number of the last raster that needs each source.
+/// The number of the last raster that needs each source; none for those that stay.
 fn last_uses(mosaics: &[Mosaic]) -> HashMap<&Path, usize> {
     let uses = mosaics.iter().enumerate();
-    uses.flat_map(|(number, mosaic)| mosaic.tiles.iter().map(move |tile| (&*tile.path, number))).collect()
+    uses.flat_map(|(number, mosaic)| {
+        let tiles = mosaic.tiles.iter().filter(|tile| !tile.has_more_pages);
+        tiles.map(move |tile| (&*tile.path, number))
+    })
+    .collect()
 }
+
+/// Longest name of an array before `~2`, in bytes; a product's has no more. Endings such as `.tif.aux.xml` must fit behind it.
+const LONGEST_NAME: usize = 200;
 
 /// Names of the arrays: the product's own for the first, the layers' for the others, `~2` … where taken.
 fn names(product: &str, layers: &[Layer]) -> Vec<String> {
@@ -270,6 +282,7 @@ fn names(product: &str, layers: &[Layer]) -> Vec<String> {
         // Zarr keeps names that begin with two underscores for itself; `.` and `..` are no names of folders.
         let is_taken = wanted.starts_with("__") || ["", ".", ".."].contains(&wanted);
         let wanted = if is_taken { "raster" } else { wanted };
+        let wanted = wanted[..wanted.floor_char_boundary(LONGEST_NAME)].trim_end();
         let name = std::iter::once(wanted.to_owned())
             .chain((2..).map(|n: u32| format!("{wanted}~{n}")))
             .find(|name| !taken.contains(name))
@@ -280,9 +293,10 @@ fn names(product: &str, layers: &[Layer]) -> Vec<String> {
     names
 }
 
-/// The files that do not become rasters, with their sizes.
-fn kept(files: &[String], layers: &[Layer], unpacked: &Path) -> Result<Vec<SideFile>, IngestError> {
-    let used: BTreeSet<&String> = layers.iter().flat_map(|layer| &layer.files).collect();
+/// The files that do not become rasters as a whole, with their sizes.
+fn kept(files: &[String], mosaics: &[Mosaic], unpacked: &Path) -> Result<Vec<SideFile>, IngestError> {
+    let tiles = mosaics.iter().flat_map(|mosaic| &mosaic.tiles);
+    let used: BTreeSet<&String> = tiles.filter(|tile| !tile.has_more_pages).map(|tile| &tile.name).collect();
     let kept = files.iter().filter(|path| !used.contains(path)).map(|path| {
         let size = fs::metadata(unpacked.join(path)).disk(|| format!("look at '{path}'"))?.len();
         Ok(SideFile { path: path.clone(), size, sha256: None })

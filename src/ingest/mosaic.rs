@@ -65,6 +65,8 @@ pub(super) struct MosaicTile {
     pub(super) origin: Origin,
     /// Which of the mosaic's bands it has.
     pub(super) bands: TileBands,
+    /// True when its file has pages that are no part of the mosaic: it stays as it is, too.
+    pub(super) has_more_pages: bool,
 }
 
 /// Which bands of a mosaic a tile has.
@@ -153,6 +155,7 @@ fn single(sources: Vec<(PathBuf, SourceFacts)>, facts: SourceFacts) -> Mosaic {
             other_nodata: None,
             origin: facts.origin,
             bands: TileBands::All,
+            has_more_pages: facts.has_more_pages,
         })
         .collect();
     Mosaic {
@@ -245,6 +248,7 @@ fn several(sources: Vec<(PathBuf, SourceFacts)>, mut first: SourceFacts) -> Resu
             other_nodata: facts.nodata.filter(|own| Some(*own) != nodata),
             origin: facts.origin,
             bands: TileBands::All,
+            has_more_pages: facts.has_more_pages,
         });
     }
     let transform = [origin[0] + left as f64 * dx, dx, 0.0, origin[3] + top as f64 * dy, 0.0, dy];
@@ -295,8 +299,10 @@ fn same_kind(first: &SourceFacts, tile: &SourceFacts) -> Result<(), String> {
     if first.bands.len() != tile.bands.len() {
         return Err(format!("it has {} bands, not {}", tile.bands.len(), first.bands.len()));
     }
-    let scaling =
-        |facts: &SourceFacts| -> Vec<_> { facts.bands.iter().map(|b| (b.scale, b.offset)).collect() };
+    // Stated or not, a scale of one and an offset of zero change nothing.
+    let scaling = |facts: &SourceFacts| -> Vec<_> {
+        facts.bands.iter().map(|b| (b.scale.unwrap_or(1.0), b.offset.unwrap_or(0.0))).collect()
+    };
     if scaling(first) != scaling(tile) {
         return Err("its scale or offset is another one".to_owned());
     }
@@ -327,6 +333,7 @@ pub(super) mod tests {
             origin: Origin::Tiff,
             times: Vec::new(),
             variable: Default::default(),
+            has_more_pages: false,
         };
         (PathBuf::from(name), facts)
     }
@@ -340,6 +347,14 @@ pub(super) mod tests {
         assert_eq!(mosaic.geotransform, Some([3000.0, 10.0, 0.0, 3000.0, 0.0, -10.0]));
         let places: Vec<_> = mosaic.tiles.iter().map(|t| (t.x, t.y)).collect();
         assert_eq!(places, [(100, 0), (0, 0), (200, 50)]);
+    }
+
+    #[test]
+    fn a_scale_of_one_is_none() {
+        let mut stated = tile("b", 5000.0, 3000.0);
+        stated.1.bands[0].scale = Some(1.0);
+        stated.1.bands[0].offset = Some(0.0);
+        assert!(assemble(vec![tile("a", 4000.0, 3000.0), stated]).is_ok());
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Unpacking an outer CLMS zip, hostile until proven otherwise.
 //!
 //! The service delivers `Results/<package>.zip` (one or several), sometimes a folder below `Results/`, sometimes
-//! the files themselves. Inner zips are unpacked; a zip inside an inner zip is, too, when it holds geodata (a city of a
-//! country, a `.gdb.zip`), and else stays a file.
+//! the files themselves. Inner zips are unpacked where they lie, `Results/` aside; a zip inside an inner zip is, too, when
+//! it holds geodata (a city of a country, a `.gdb.zip`), and else stays a file.
 //! Every member must have a name that stays below the target, without control characters, unique, and must be
 //! a regular file or a directory; nothing is repaired, the package is refused. Only `\` as a separator (written
-//! by Windows tools) and a leading `./` are normalised. CRC and size are checked by reading every member to its end.
+//! by Windows tools) and a leading `./` are normalised, and the package's own folder is passed over where it is listed.
+//! CRC and size are checked by reading every member to its end.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek};
@@ -79,8 +80,11 @@ pub(super) fn unpack(
     for member in members {
         unpacking.consume_up_to(&needed_from, &member);
         if member.is_zip() {
-            // Where it lies says nothing: `Results/` is the delivery's own.
-            let inner = Inner { folder: Vec::new(), ..Inner::of(&member, 1) };
+            let mut inner = Inner::of(&member, 1);
+            // The delivery's own folder says nothing; another one may be a date, or tell zips of one name apart.
+            if inner.folder.first().is_some_and(|first| is_results(first)) {
+                inner.folder.remove(0);
+            }
             if let Some(place) = member.stored {
                 // Its content is what is unpacked; it is not written itself.
                 unpacking.total -= place.1;
@@ -190,8 +194,11 @@ impl Unpacking<'_> {
                 Err(_) => String::from_utf8_lossy(entry.name_raw()).into_owned(),
             };
             let refuse = |reason: &str| unsafe_member(&name, reason);
-            let path = SafePath::parse(&name).map_err(|reason| refuse(&reason))?;
             let is_dir = entry.is_dir() || name.ends_with('\\');
+            if is_dir && SafePath::is_root(&name) {
+                continue;
+            }
+            let path = SafePath::parse(&name).map_err(|reason| refuse(&reason))?;
             match entry.unix_mode().unwrap_or(0) & libc::S_IFMT {
                 0 | libc::S_IFREG | libc::S_IFDIR => {}
                 libc::S_IFLNK => return Err(refuse("it is a symbolic link")),
@@ -261,9 +268,10 @@ impl Unpacking<'_> {
         });
         let own_folder = (!has_own_folder).then(|| inner.stem.clone());
         for member in members {
-            let path = inner.folder.iter().chain(&own_folder).chain(&member.path.0).cloned().collect();
+            let folders = inner.folder.iter().chain(&own_folder);
+            let path = member.path.below(folders).map_err(|reason| unsafe_member(&member.name, &reason))?;
             self.consume_up_to(&needed_from, &member);
-            let member = Member { path: SafePath(path), ..member };
+            let member = Member { path, ..member };
             if unpacks_zips && member.is_zip() {
                 self.unpack_or_keep(&mut archive, &member, inner.depth + 1)?;
             } else {
@@ -375,10 +383,15 @@ impl Unpacking<'_> {
     }
 }
 
+/// True for the name of the delivery's own folder.
+fn is_results(folder: &str) -> bool {
+    folder.eq_ignore_ascii_case("Results")
+}
+
 /// True when everything that is not a zip lies below `Results/`, the delivery's own folder.
 fn common_results_folder(members: &[Member]) -> bool {
     members.iter().all(|member| {
-        member.path.0.first().is_some_and(|first| first.eq_ignore_ascii_case("Results"))
+        member.path.0.first().is_some_and(|first| is_results(first))
             && (member.is_dir || member.path.0.len() > 1)
     }) && !members.iter().any(|member| member.is_dir && member.path.0.len() == 1 && members.len() == 1)
 }

@@ -248,6 +248,40 @@ fn inner_zips_are_unpacked() {
 }
 
 #[test]
+fn inner_zips_of_one_name_are_told_apart_by_their_folders() {
+    let zip = zip_of(&[("x.tif", b"1")]);
+    let dates = zip_of(&[("Results/20210101/p.zip", &zip), ("results/20210111/p.zip", &zip)]);
+    assert_eq!(try_unpack(&dates).unwrap(), ["20210101/p/x.tif", "20210111/p/x.tif"]);
+    // Without the delivery's folder, too.
+    let plain = zip_of(&[("a/p.zip", &zip), ("p.zip", &zip), ("Results.zip", &zip)]);
+    assert_eq!(try_unpack(&plain).unwrap(), ["Results/x.tif", "a/p/x.tif", "p/x.tif"]);
+    // All folders together are held against the limit of one path.
+    let deep = |name: &str| format!("{}{name}", "a/".repeat(20));
+    let long = zip_of(&[(&deep("p.zip"), &zip_of(&[(&deep("x.tif"), b"1")]))]);
+    assert!(refused(&long).contains("too long"));
+}
+
+#[test]
+fn the_packages_own_folder_is_no_member() {
+    let with_folder = |folder: &str, file: &str| {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        writer.add_directory(folder, SimpleFileOptions::default()).unwrap();
+        writer.start_file(file, SimpleFileOptions::default()).unwrap();
+        writer.write_all(b"1").unwrap();
+        writer.finish().unwrap().into_inner()
+    };
+    for folder in [".", "/", "./."] {
+        let inner = with_folder(folder, "./p/x.tif");
+        assert_eq!(try_unpack(&inner).unwrap(), ["p/x.tif"], "{folder:?}");
+        let outer = zip_of(&[("Results/p.zip", &inner)]);
+        assert_eq!(try_unpack(&outer).unwrap(), ["p/x.tif"], "{folder:?} in an inner zip");
+    }
+    // A folder outside is refused as before, and so is a file without a name.
+    assert!(refused(&with_folder("..", "x.tif")).contains("leaves"));
+    assert!(refused(&zip_of(&[(".", b"1")])).contains("no name"));
+}
+
+#[test]
 fn a_zip_in_an_inner_zip_is_unpacked_where_it_holds_geodata() {
     let city = |name: &str| zip_of(&[(&*format!("{name}/Data/{name}.gpkg"), b"SQLite")]);
     let gdb = zip_of(&[("x.gdb/a00000001.gdbtable", b"1")]);

@@ -296,6 +296,7 @@ impl<'a, T: Pixel> Worker<'a, T> {
                     if has_source {
                         self.tile(level, at, y * self.stride + x, &mut statistics)?;
                     } else {
+                        self.count_uniform(self.shared.fill, level.inside(at), &mut statistics);
                         self.shared.pyramid.deliver(at, None, &mut self.bench)?;
                     }
                 }
@@ -328,9 +329,7 @@ impl<'a, T: Pixel> Worker<'a, T> {
         let uniform = is_uniform(&self.tile);
         let variable = &plan.mosaic.facts.variable;
         if uniform {
-            if variable.measures(self.tile[0].to_f64()) {
-                statistics.add_uniform(self.tile[0], width * height, nodata);
-            }
+            self.count_uniform(self.tile[0], (width, height), statistics);
         } else if variable.valid_range.is_none() {
             for row in self.tile.chunks_exact(SIDE).take(height) {
                 statistics.add_row(&row[..width], nodata);
@@ -362,6 +361,14 @@ impl<'a, T: Pixel> Worker<'a, T> {
         };
         self.spans.push((index, length));
         pyramid.deliver(at, Some(&self.tile), &mut self.bench)
+    }
+
+    /// Counts the pixels of a tile that has one value only. Where no source is and nothing is nodata, that is a value, too:
+    /// how the raster was cut into pieces must not show.
+    fn count_uniform(&self, pixel: T, (width, height): (usize, usize), statistics: &mut Accumulator) {
+        if self.shared.plan.mosaic.facts.variable.measures(pixel.to_f64()) {
+            statistics.add_uniform(pixel, width * height, self.shared.nodata);
+        }
     }
 
     fn flush(&mut self, desk: &Desk) -> Result<(), IngestError> {

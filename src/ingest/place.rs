@@ -23,7 +23,8 @@ pub(super) struct Place {
 }
 
 /// Finds the place of the raster at `path`: what GDAL finds in the file, in a world file or `.aux.xml`; else its ground
-/// control points where they are corners of an even grid. A CRS may also come from a `.prj` beside it.
+/// control points where they are corners of an even grid. A CRS may also come from a `.prj` beside it, where the file has
+/// none or one that is local.
 ///
 /// # Errors
 /// [`IngestError::Unsupported`] when ground control points bend the raster: served without them it would lie nowhere.
@@ -42,9 +43,11 @@ pub(super) fn of(dataset: &Dataset, path: &Path, name: &str) -> Result<Place, In
     };
     let own = dataset.spatial_ref().ok();
     let found = own.or(points.and_then(|points| points.srs));
+    let is_placed = found.as_ref().is_some_and(|srs| !srs.is_local());
     let described = found.map(|srs| crs::describe(&srs)).transpose();
     let crs = described.map_err(|error| IngestError::raster(name, error))?.filter(|crs| !crs.wkt1.is_empty());
-    Ok(Place { geotransform, crs: crs.or_else(|| from_prj(path)) })
+    let beside = if is_placed && crs.is_some() { None } else { from_prj(path) };
+    Ok(Place { geotransform, crs: beside.or(crs) })
 }
 
 /// Ground control points: places of single pixels.

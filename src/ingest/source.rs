@@ -59,6 +59,8 @@ pub(super) struct SourceFacts {
     pub(super) times: Vec<Timestamp>,
     /// What a netCDF variable says of itself.
     pub(super) variable: VariableMeta,
+    /// True for a TIFF with further pages: of several, the first one is the raster.
+    pub(super) has_more_pages: bool,
 }
 
 /// Where the pixels of a source come from.
@@ -169,6 +171,7 @@ pub(super) fn inspect(path: &Path, name: &str) -> Result<SourceFacts, IngestErro
         origin: Origin::Tiff,
         times: Vec::new(),
         variable: VariableMeta::default(),
+        has_more_pages: dataset.metadata_domain("SUBDATASETS").is_some_and(|pages| !pages.is_empty()),
     })
 }
 
@@ -265,14 +268,13 @@ fn palette(band: &RasterBand, pixel: PixelType) -> Vec<[u8; 4]> {
         return Vec::new();
     };
     let byte = |value: i16| value.clamp(0, 255) as u8;
-    let mut palette: Vec<[u8; 4]> = (0..table.entry_count().min(entries))
+    let palette: Vec<[u8; 4]> = (0..table.entry_count().min(entries))
         .map_while(|index| table.entry_as_rgb(index))
         .map(|entry| [byte(entry.r), byte(entry.g), byte(entry.b), byte(entry.a)])
         .collect();
     if pixel == PixelType::UInt16 {
-        // 65 536 entries of which a few hundred are used: the rest is black and says nothing.
-        let used = palette.iter().rposition(|entry| entry[..3] != [0, 0, 0]).map_or(0, |last| last + 1);
-        palette.truncate(used);
+        // 65 536 entries of which a few hundred are used: the rest says nothing.
+        return classes::used(&palette).to_vec();
     }
     palette
 }

@@ -187,7 +187,8 @@ pub struct Crs {
     pub wkt1: String,
     /// WKT 2:2019, for Zarr and STAC.
     pub wkt2: String,
-    /// True for a projected, false for a geographic CRS.
+    /// True where coordinates are lengths: in a projected CRS, or in a local one that nobody can place on the Earth. False
+    /// for degrees.
     pub projected: bool,
 }
 

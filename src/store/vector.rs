@@ -78,13 +78,13 @@ impl VectorMeta {
     }
 
     /// What follows the served stem in the name of the side file at `path` (`.gpkg`, `.gdb/a00000001.gdbtable`,
-    /// `.dbf`), or `None` when that file is no part of this set.
+    /// `.dbf`), or `None` when that file is no part of this set. In lower case: readers look for nothing else.
     pub fn suffix(&self, path: &str) -> Option<String> {
         match self.format {
             VectorFormat::GeoPackage => (path == self.path).then(|| ".gpkg".to_owned()),
             VectorFormat::FileGdb => {
                 let inside = path.strip_prefix(&*self.path)?.strip_prefix('/')?;
-                Some(format!(".gdb/{inside}"))
+                Some(format!(".gdb/{}", inside.to_ascii_lowercase()))
             }
             VectorFormat::Shapefile if path == self.path => Some(".shp".to_owned()),
             VectorFormat::Shapefile => {
@@ -150,6 +150,8 @@ mod tests {
         assert_eq!(database.stem(), "a.b");
         assert_eq!(database.suffix("Data/a.b.GDB/gdb").as_deref(), Some(".gdb/gdb"));
         assert_eq!(database.suffix("Data/a.b.GDB/x/y").as_deref(), Some(".gdb/x/y"));
+        let table = database.suffix("Data/a.b.GDB/A00000001.GDBTABLE");
+        assert_eq!(table.as_deref(), Some(".gdb/a00000001.gdbtable"));
         assert_eq!(database.suffix("Data/a.b.GDB.xml"), None);
         assert_eq!(database.suffix("Data/a.b.GDB"), None);
 

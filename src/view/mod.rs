@@ -23,7 +23,7 @@ mod vector;
 mod zarr;
 
 #[cfg(test)]
-mod export;
+pub(crate) mod export;
 #[cfg(test)]
 mod tests;
 

@@ -29,8 +29,12 @@ pub(super) fn role(name: &str, attributes: &Attributes) -> Option<Role> {
     let by_standard_name = match attributes.text("standard_name") {
         "longitude" => Some(Role::X(Frame::Geographic)),
         "latitude" => Some(Role::Y(Frame::Geographic)),
-        "projection_x_coordinate" | "grid_longitude" => Some(Role::X(Frame::Other)),
-        "projection_y_coordinate" | "grid_latitude" => Some(Role::Y(Frame::Other)),
+        "projection_x_coordinate" | "projection_x_angular_coordinate" | "grid_longitude" => {
+            Some(Role::X(Frame::Other))
+        }
+        "projection_y_coordinate" | "projection_y_angular_coordinate" | "grid_latitude" => {
+            Some(Role::Y(Frame::Other))
+        }
         "time" => Some(Role::Time),
         _ => None,
     };

@@ -91,7 +91,7 @@ struct Inspection<'a> {
     arrays: Vec<Array>,
     /// Coordinates by variable.
     coordinates: BTreeMap<usize, Vec<f64>>,
-    /// CRS by the name of the grid mapping.
+    /// CRS by the path of the grid mapping.
     crs: BTreeMap<String, Option<Crs>>,
 }
 
@@ -170,6 +170,7 @@ impl Inspection<'_> {
             categories: Vec::new(),
             times,
             variable: meta,
+            has_more_pages: false,
         };
         Ok(VariableFacts { variable: self.name_of(raster)?, facts })
     }
@@ -239,14 +240,27 @@ impl Inspection<'_> {
         let count: Vec<usize> = variable.dimensions.iter().map(|(_, length)| *length as usize).collect();
         let mut values = vec![0.0; length as usize];
         self.arrays[coordinate].read(&start, &count, &mut values)?;
+        // Coordinates may be packed as pixels may: `add_offset + scale_factor * stored`.
+        if let (scale, offset) = variable.attributes.scaling()
+            && (scale.is_some() || offset.is_some())
+        {
+            let (scale, offset) = (scale.unwrap_or(1.0), offset.unwrap_or(0.0));
+            values.iter_mut().for_each(|value| *value = *value * scale + offset);
+        }
         Ok(entry.insert(values))
     }
 
     /// The grid along an axis, in the unit of the CRS.
     fn grid(&mut self, axis: Axis, crs: Option<&Crs>) -> Result<Grid, IngestError> {
         let Variable { name, element, attributes, .. } = self.variables[axis.coordinate].clone();
-        let factor = mapping::units_of(crs, attributes.text("units"));
         let file = self.name.to_owned();
+        let factor = mapping::units_of(crs, attributes.text("units")).ok_or_else(|| {
+            let reason = format!(
+                "its coordinate '{name}' has angles, and its projected CRS knows no satellite that sees them; \
+                 add coordinates in metres, for example with 'ncap2'"
+            );
+            IngestError::Unsupported { name: file.clone(), reason }
+        })?;
         let found = axis::grid(self.values(axis.coordinate)?, element == Some(Element::Float32));
         let found = found
             .map(|Grid { first, step }| Grid { first: first * factor, step: step.map(|step| step * factor) });
@@ -332,7 +346,7 @@ impl Inspection<'_> {
 
     /// The grid mapping's CRS; plain longitudes and latitudes are EPSG:4326.
     fn crs(&mut self, raster: &Raster) -> Option<Crs> {
-        let mapping = mapping::name_of(&self.variables, raster);
+        let mapping = mapping::path_of(&self.variables, raster);
         let array = &self.arrays[raster.variable];
         let stated = mapping.and_then(|mapping| {
             let variables = &self.variables;

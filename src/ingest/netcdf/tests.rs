@@ -137,6 +137,55 @@ fn kilometres_become_the_metres_of_the_crs() {
 }
 
 #[test]
+fn packed_coordinates_are_unpacked() {
+    let mut file = file(false);
+    let packed = |scale: f64, offset: f64| {
+        [("scale_factor", Values::Doubles(vec![scale])), ("add_offset", Values::Doubles(vec![offset]))]
+    };
+    let (lat, time) = (0, 2);
+    file.variables[lat].values = Values::Shorts(vec![8, 7, 6, 5, 4]);
+    file.variables[lat].attributes.extend(packed(0.5, 40.0).map(|(name, value)| (name.to_owned(), value)));
+    file.variables[time].values = Values::Shorts(vec![0, 1, 2]);
+    file.variables[time].attributes.extend(packed(10.0, 1.0).map(|(name, value)| (name.to_owned(), value)));
+    file.variable("v", &[2, 0, 1], &[], Values::Ints(vec![7; 105]));
+    let found = inspect_bytes(&file.bytes());
+    assert_eq!(found.facts(0).geotransform, Some([9.75, 0.5, 0.0, 44.25, 0.0, -0.5]));
+    let labels: Vec<&str> = found.facts(0).bands.iter().map(|band| band.description.as_str()).collect();
+    assert_eq!(labels, ["2021-01-02", "2021-01-12", "2021-01-22"]);
+}
+
+/// A file whose coordinates are angles, with the grid mapping of a geostationary satellite or another one.
+fn angles(units: &str, step: f64, mapping: &[(&str, Values)]) -> Inspected {
+    let mut file = Classic::default();
+    let (y, x) = (file.dimension("y", 2), file.dimension("x", 2));
+    let units = [("units", Values::text(units))];
+    file.variable("y", &[y], &units, Values::Doubles(vec![step, 0.0]));
+    file.variable("x", &[x], &units, Values::Doubles(vec![0.0, step]));
+    file.variable("crs", &[], mapping, Values::Ints(vec![0]));
+    file.variable("v", &[y, x], &[("grid_mapping", Values::text("crs"))], Values::Ints(vec![1, 2, 3, 4]));
+    inspect_bytes(&file.bytes())
+}
+
+#[test]
+fn angles_of_a_geostationary_satellite_become_metres() {
+    let number = |number: f64| Values::Doubles(vec![number]);
+    let mapping = [
+        ("grid_mapping_name", Values::text("geostationary")),
+        ("perspective_point_height", number(35_785_831.0)),
+        ("longitude_of_projection_origin", number(0.0)),
+        ("semi_major_axis", number(6_378_137.0)),
+        ("semi_minor_axis", number(6_356_752.314_245)),
+        ("sweep_angle_axis", Values::text("y")),
+    ];
+    for (units, step) in [("rad", 1e-4), ("microradian", 100.0)] {
+        let place = angles(units, step, &mapping).facts(0).geotransform.unwrap();
+        assert!((place[1] - 3578.5831).abs() < 1e-6 && (place[5] + 3578.5831).abs() < 1e-6, "{place:?}");
+    }
+    let reason = angles("rad", 1e-4, &[("epsg_code", Values::text("EPSG:3035"))]).refusal();
+    assert!(reason.contains("'x' has angles"), "{reason}");
+}
+
+#[test]
 fn a_crs_is_found_where_writers_put_it() {
     let wkt = Values::text(&SpatialRef::from_epsg(3035).unwrap().to_wkt().unwrap());
     let named = [("grid_mapping", Values::text("crs"))];

@@ -41,6 +41,12 @@ pub(in crate::ingest) fn decode(
         "nanoseconds" | "nanosecond" | "ns" => 1e-9,
         unit => return Err(format!("its unit '{unit}' is none of days, hours, minutes, seconds")),
     };
+    let is_mixed = !proleptic && even.is_none();
+    let epoch = if is_mixed {
+        in_mixed_calendar(epoch).ok_or_else(|| format!("its units '{units}' begin at no date"))?
+    } else {
+        epoch
+    };
     values
         .iter()
         .map(|&value| {
@@ -60,6 +66,20 @@ pub(in crate::ingest) fn decode(
             if early && !proleptic { Err(unusable()) } else { Ok(moment) }
         })
         .collect()
+}
+
+/// The moment that has this moment's date in the mixed calendar, which is the Julian one before 1582-10-15. `None` for years
+/// before the first, which readers count differently.
+fn in_mixed_calendar(moment: Timestamp) -> Option<Timestamp> {
+    let date = moment.to_zoned(jiff::tz::TimeZone::UTC).datetime();
+    if date >= GREGORIAN {
+        return Some(moment);
+    }
+    // The Julian calendar has a leap day in every hundredth year. It comes at the end of February.
+    let year = i64::from(date.year()) - i64::from(date.month() < 3);
+    let behind = year.div_euclid(100) - year.div_euclid(400) - 2;
+    let later = moment.checked_add(SignedDuration::from_hours(24 * behind)).ok();
+    later.filter(|_| date.year() > 0)
 }
 
 /// A calendar whose years are all alike. Its dates are ours where ours has them.
@@ -200,6 +220,23 @@ mod tests {
         assert_eq!(one("seconds since 2021-01-01 02:00:00 +02:00", 1.0), "2021-01-01T00:00:01Z");
         assert_eq!(one("minutes since 2020-12-31 23:30 UTC", 30.0), "2021-01-01T00:00:00Z");
         assert_eq!(one("days since 2021-01-01 00:00:00 -0130", 0.0), "2021-01-01T01:30:00Z");
+    }
+
+    #[test]
+    fn early_epochs_are_dates_of_the_mixed_calendar() {
+        // As cftime, and xarray with it, have them.
+        assert_eq!(one("days since 0001-01-01", 737_792.0), "2021-01-01T00:00:00Z");
+        assert_eq!(one("hours since 1-1-1 00:00:0.0", 737_792.0 * 24.0), "2021-01-01T00:00:00Z");
+        // The day before the first Gregorian one, and the days around a leap day that the Gregorian calendar has not.
+        assert_eq!(one("days since 1582-10-04", 1.0), "1582-10-15T00:00:00Z");
+        assert_eq!(one("days since 1582-10-15", 1.0), "1582-10-16T00:00:00Z");
+        let days = |units: &str| decode(units, "", &[200_000.0]).unwrap()[0].as_second() / 86_400;
+        assert_eq!(days("days since 1500-03-01") - days("days since 1500-02-28"), 2);
+        // Months are counted by the calendar.
+        assert_eq!(one("months since 0001-01-01", 24_240.0), "2021-01-01T00:00:00Z");
+        let proleptic = decode("days since 0001-01-01", "proleptic_gregorian", &[737_790.0]).unwrap();
+        assert_eq!(proleptic[0].to_string(), "2021-01-01T00:00:00Z");
+        assert!(decode("days since 0000-01-01", "", &[738_000.0]).is_err());
     }
 
     #[test]

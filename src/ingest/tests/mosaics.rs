@@ -62,6 +62,46 @@ fn far_tiles_leave_the_middle_empty() {
     assert_eq!(zarr[4899 * 7000 + 6999], pixel(4899, 6999));
 }
 
+/// Minimum, maximum, mean and standard deviation of band 1 as GDAL computes them.
+fn statistics_by_gdal(path: &Path) -> [f64; 4] {
+    let dataset = Dataset::open(path).unwrap();
+    let band = dataset.rasterband(1).unwrap();
+    let [mut minimum, mut maximum, mut mean, mut deviation] = [0.0; 4];
+    // SAFETY: the band is open, the numbers are written to, and no progress is asked for.
+    let status = unsafe {
+        gdal_sys::GDALComputeRasterStatistics(
+            band.c_rasterband(),
+            0,
+            &mut minimum,
+            &mut maximum,
+            &mut mean,
+            &mut deviation,
+            None,
+            std::ptr::null_mut(),
+        )
+    };
+    assert_eq!(status, 0);
+    [minimum, maximum, mean, deviation]
+}
+
+#[test]
+fn holes_without_nodata_count_as_what_they_are_read_as() {
+    // With little memory the pieces are smaller, and more of them have no source.
+    for memory_bytes in [1 << 20, 1 << 30] {
+        let shop = Workshop::new();
+        let mut job = shop.job(&tiles(&shop, &[(0, 0), (9, 6)], None));
+        job.limits.memory_bytes = memory_bytes;
+        let meta = ingest(&job, &mut |_| {}).unwrap();
+        let raster = &meta.rasters[0];
+        let found = raster.bands[0].statistics.unwrap();
+        let wanted = statistics_by_gdal(&raster_file(&shop.entry(), raster));
+        let found_by_us = [found.minimum, found.maximum, found.mean, found.stddev];
+        let is_same = found_by_us.iter().zip(wanted).all(|(one, other)| (one - other).abs() < 1e-6);
+        assert!(is_same, "with {memory_bytes}: {found_by_us:?}, by GDAL {wanted:?}");
+        assert!((found.valid_percent - 100.0).abs() < 1e-9);
+    }
+}
+
 #[test]
 fn later_tiles_win_where_they_are_not_nodata() {
     let shop = Workshop::new();

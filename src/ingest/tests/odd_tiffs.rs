@@ -4,6 +4,8 @@ use std::ffi::CString;
 use std::ptr::null_mut;
 
 use super::*;
+use crate::view::EntryView;
+use crate::view::export::export;
 
 /// Opens a TIFF that was written for changing it.
 fn edit(path: &Path) -> Dataset {
@@ -92,6 +94,51 @@ fn a_prj_beside_the_raster_is_its_crs() {
     let raster = shop.ingest(&package).unwrap().rasters.remove(0);
     assert_eq!(raster.geotransform, [4e6, 10.0, 0.0, 3e6, 0.0, -10.0]);
     assert_eq!(raster.crs.unwrap().epsg, Some(3035));
+}
+
+#[test]
+fn a_local_crs_is_none_of_degrees_and_a_prj_counts_more() {
+    let shop = Workshop::new();
+    let source = shop.path("in/a.tif");
+    Tiff { epsg: None, ..Tiff::default() }.write(&source, |_, y, x| (y + x) as u8);
+    let mut dataset = edit(&source);
+    let local = SpatialRef::from_wkt(r#"LOCAL_CS["site",UNIT["metre",1]]"#).unwrap();
+    dataset.set_spatial_ref(&local).unwrap();
+    dataset.close().unwrap();
+    let meta = shop.ingest(&shop.zip(&[("a/a.tif", &source)])).unwrap();
+    assert!(meta.rasters[0].crs.as_ref().unwrap().wkt1.contains("site"), "{:?}", meta.rasters[0].crs);
+    let product = shop.path("view");
+    export(&EntryView::open(&shop.entry()).unwrap(), &product);
+    let x = fs::read_to_string(product.join("PRODUCT.zarr/x/.zattrs")).unwrap();
+    assert!(x.contains("\"m\"") && !x.contains("degrees"), "{x}");
+    let mapping = fs::read_to_string(product.join("PRODUCT.zarr/spatial_ref/zarr.json")).unwrap();
+    assert!(!mapping.contains("latitude_longitude"), "{mapping}");
+
+    let shop = Workshop::new();
+    let prj = shop.path("in/a.prj");
+    fs::write(&prj, SpatialRef::from_epsg(3035).unwrap().to_wkt().unwrap()).unwrap();
+    let meta = shop.ingest(&shop.zip(&[("a/a.tif", &source), ("a/a.prj", &prj)])).unwrap();
+    assert_eq!(meta.rasters[0].crs.as_ref().unwrap().epsg, Some(3035));
+}
+
+#[test]
+fn a_tiff_of_several_pages_is_kept_beside_the_raster_of_its_first() {
+    for consume in [false, true] {
+        let shop = Workshop::new();
+        let source = shop.path("in/a.tif");
+        let pixels =
+            Tiff { options: &["COMPRESS=LZW"], ..Tiff::default() }.write(&source, |_, y, x| (y * x) as u8);
+        let second = Tiff { options: &["APPEND_SUBDATASET=YES"], size: (30, 20), ..Tiff::default() };
+        second.write(&source, |_, y, _| y as u8);
+        let plain = shop.path("in/b.tif");
+        Tiff { size: (9, 9), ..Tiff::default() }.write(&plain, |_, y, x| (y + x) as u8);
+        let package = shop.zip(&[("p/a.tif", &source), ("p/b.tif", &plain)]);
+        let meta = ingest(&IngestJob { consume, ..shop.job(&package) }, &mut |_| {}).unwrap();
+        check_raster(&shop.entry(), &meta.rasters[0], &pixels);
+        let kept: Vec<&str> = meta.originals.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(kept, ["p/a.tif"]);
+        assert!(fs::read(shop.entry().join("original/p/a.tif")).unwrap() == fs::read(&source).unwrap());
+    }
 }
 
 /// A raster of 64 bit integers; GDAL's wrapper has no such type.

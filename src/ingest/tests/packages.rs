@@ -105,6 +105,38 @@ fn classes_come_from_an_attribute_table_of_gdal() {
 }
 
 #[test]
+fn names_come_from_the_table_beside_the_raster_and_colors_from_that_of_gdal() {
+    let shop = Workshop::new();
+    let tiff = small_tiff(&shop);
+    let aux = shop.path("in/aux");
+    fs::write(
+        &aux,
+        r#"<PAMDataset><PAMRasterBand band="1"><GDALRasterAttributeTable>
+        <FieldDefn index="0"><Name>Value</Name><Type>0</Type><Usage>5</Usage></FieldDefn>
+        <FieldDefn index="1"><Name>Red</Name><Type>0</Type><Usage>6</Usage></FieldDefn>
+        <FieldDefn index="2"><Name>Green</Name><Type>0</Type><Usage>7</Usage></FieldDefn>
+        <FieldDefn index="3"><Name>Blue</Name><Type>0</Type><Usage>8</Usage></FieldDefn>
+        <Row index="0"><F>0</F><F>1</F><F>2</F><F>3</F></Row>
+        <Row index="1"><F>1</F><F>230</F><F>0</F><F>77</F></Row>
+        <Row index="2"><F>2</F><F>9</F><F>9</F><F>9</F></Row>
+        </GDALRasterAttributeTable></PAMRasterBand></PAMDataset>"#,
+    )
+    .unwrap();
+    let table = shop.path("in/vat");
+    let classes = |fields: &[(&str, char, u8)], rows: &[Vec<&str>]| -> Vec<(i64, String, Option<[u8; 4]>)> {
+        fs::write(&table, dbf::tests::write(fields, rows)).unwrap();
+        let package = shop.zip(&[("x.tif", &tiff), ("x.tif.aux.xml", &aux), ("x.tif.vat.dbf", &table)]);
+        let found = shop.ingest(&package).unwrap().rasters.remove(0).classes;
+        found.into_iter().map(|class| (class.value, class.name, class.color)).collect()
+    };
+    let named = classes(&[("Value", 'N', 4), ("Name", 'C', 9)], &[vec!["0", "sea"], vec!["1", "land"]]);
+    let (sea, land) = (Some([1, 2, 3, 255]), Some([230, 0, 77, 255]));
+    assert_eq!(named, [(0, "sea".to_owned(), sea), (1, "land".to_owned(), land)]);
+    let counted = classes(&[("Value", 'N', 4), ("Count", 'N', 9)], &[vec!["0", "7"], vec!["1", "8"]]);
+    assert_eq!(counted.iter().map(|class| class.2).collect::<Vec<_>>(), [sea, land, Some([9, 9, 9, 255])]);
+}
+
+#[test]
 fn a_package_without_geodata_says_what_it_has() {
     let shop = Workshop::new();
     let file = shop.path("in/f");

@@ -4,6 +4,8 @@ use super::child::{block_on, program};
 use super::*;
 use crate::ingest::child::run_with;
 use crate::simulator::classic::{Classic, Values};
+use crate::view::EntryView;
+use crate::view::export::export;
 
 const SIDE: usize = 700;
 
@@ -168,6 +170,21 @@ fn tiles_in_folders_by_date_become_one_raster() {
 }
 
 #[test]
+fn the_palette_of_a_series_is_that_of_nameless_classes() {
+    let shop = Workshop::new();
+    const PALETTE: [[u8; 4]; 3] = [[10, 20, 30, 255], [40, 50, 60, 255], [0, 0, 0, 255]];
+    let meta = shop.ingest(&dated_tiffs(&shop, |_, _, tiff| tiff.palette = &PALETTE)).unwrap();
+    let [raster] = meta.rasters.as_slice() else { panic!("one raster") };
+    let classes: Vec<_> =
+        raster.classes.iter().map(|class| (class.value, &*class.name, class.color)).collect();
+    assert_eq!(classes, [(0, "", Some(PALETTE[0])), (1, "", Some(PALETTE[1]))]);
+    let product = shop.path("view");
+    export(&EntryView::open(&shop.entry()).unwrap(), &product);
+    let side_file = fs::read_to_string(product.join("PRODUCT.tif.aux.xml")).unwrap();
+    assert!(side_file.contains("<F>1</F><F></F><F>40</F><F>50</F><F>60</F><F>255</F>"), "{side_file}");
+}
+
+#[test]
 fn dates_that_do_not_fit_together_stay_apart() {
     let shop = Workshop::new();
     let package = dated_tiffs(&shop, |day, _, tiff| {
@@ -194,6 +211,30 @@ fn a_netcdf_without_rasters_is_a_side_file_only_where_there_are_others() {
     assert_eq!(fs::read(shop.entry().join("original/p/stations.nc")).unwrap(), series.bytes());
     let error = shop.ingest(&package(&shop, &files[1..])).unwrap_err();
     assert!(matches!(&error, IngestError::Unsupported { name, .. } if name == "p/stations.nc"), "{error}");
+    // Whether the others are GeoTIFFs or netCDFs, and before or behind it, is all the same.
+    for (stations, other) in [("a.nc", "b.nc"), ("b.nc", "a.nc")] {
+        let shop = Workshop::new();
+        let files = [(stations, series.bytes()), (other, netcdf(0))];
+        let meta = shop.ingest(&package(&shop, &files)).unwrap();
+        assert_eq!((meta.rasters.len(), meta.originals[0].path.as_str()), (2, stations));
+    }
+}
+
+#[test]
+fn long_names_of_files_are_cut() {
+    let shop = Workshop::new();
+    let long = format!("{}.nc", "é".repeat(120));
+    let meta = shop.ingest(&package(&shop, &[(&*long, netcdf(0)), ("b.nc", netcdf(1))])).unwrap();
+    assert_eq!(meta.rasters.len(), 4);
+    let product = shop.path("view");
+    export(&EntryView::open(&shop.entry()).unwrap(), &product);
+    let of_long = |name: &str| name.starts_with('é') && name.ends_with("_ssm.tif.aux.xml");
+    let names: Vec<String> = fs::read_dir(&product)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(names.iter().all(|name| name.len() <= 255));
+    assert!(names.iter().any(|name| of_long(name)), "{names:?}");
 }
 
 #[test]

@@ -6,6 +6,8 @@ use rusqlite::Connection;
 use super::*;
 use crate::ingest::tests::child::convert_in_child;
 use crate::store::vector::{LayerMeta, VectorFormat};
+use crate::view::EntryView;
+use crate::view::export::export;
 
 /// Writes a dataset with a layer of `features` squares for each name, and returns the paths of its files.
 fn squares(path: &Path, driver: &str, layers: &[(&str, usize)]) -> Vec<PathBuf> {
@@ -121,6 +123,30 @@ fn every_format_is_kept_and_described_behind_the_walls() {
     let left: Vec<_> =
         fs::read_dir(shop.folder.path().join("staging")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["entry"]);
+}
+
+#[test]
+fn a_geodatabase_in_upper_case_is_served_in_lower_case() {
+    let shop = Workshop::new();
+    let database = squares(&shop.path("in/b.gdb"), "OpenFileGDB", &[("one", 3)]);
+    let members: Vec<(String, &Path)> = database
+        .iter()
+        .map(|file| {
+            (format!("P/B.GDB/{}", file.file_name().unwrap().to_str().unwrap().to_uppercase()), &**file)
+        })
+        .collect();
+    let members: Vec<(&str, &Path)> = members.iter().map(|(name, path)| (&**name, *path)).collect();
+    let meta = shop.ingest(&shop.zip(&members)).unwrap();
+    assert_eq!(meta.vectors[0].path, "P/B.GDB");
+    let product = shop.path("view");
+    export(&EntryView::open(&shop.entry()).unwrap(), &product);
+    let served = Dataset::open_ex(
+        product.join("PRODUCT.gdb"),
+        gdal::DatasetOptions { open_flags: gdal::GdalOpenFlags::GDAL_OF_VECTOR, ..Default::default() },
+    )
+    .unwrap();
+    assert_eq!(served.layer(0).unwrap().features().count(), 3);
+    assert!(product.join("original/P/B.GDB/A00000001.GDBTABLE").is_file());
 }
 
 /// A GeoPackage whose last change is in its log only; gives the files a careless producer would zip.
