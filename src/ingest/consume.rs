@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::error::{DiskContext, IngestError};
 use super::mosaic::{Mosaic, MosaicTile};
-use super::pipeline::Overlap;
+use super::overlap::Overlap;
 use super::schedule::Piece;
 use super::source::Window;
 use super::tiff::{Tag, first_directory};

@@ -12,7 +12,7 @@
 //! source.rs     one raster as GDAL sees it; claims.rs: what its tags claim before GDAL reads them; place.rs, crs.rs,
 //!               classes.rs, dbf.rs (code_page.rs), legend.rs: what it means; netcdf/: one per variable
 //! mosaic.rs     tiles on one grid; stack.rs: a band for each date
-//! convert.rs    one layer → one array: schedule.rs → pipeline.rs → encode.rs, pyramid.rs (overview.rs),
+//! convert.rs    one layer → one array: schedule.rs, overlap.rs → pipeline.rs → encode.rs, pyramid.rs (overview.rs),
 //!               statistics.rs → sink.rs; simd.rs: loops for newer processors; raw_copy.rs where nothing needs to be encoded
 //! reuse.rs      dates that the product's former entry has already are copied from it
 //! consume.rs    what is used up is given back to the disk, where room is tight
@@ -64,6 +64,7 @@ mod local_header;
 mod member;
 mod mosaic;
 mod netcdf;
+mod overlap;
 mod overview;
 mod package;
 mod pipeline;
