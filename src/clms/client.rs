@@ -13,7 +13,7 @@ use super::address::{ApiAddress, LinkRules};
 use super::clock::ServiceClock;
 use super::counts::{Counts, Endpoint};
 use super::error::ClmsError;
-use super::http::{Answer, Failure, Limits, Transport, authorise, bad_answer};
+use super::http::{Answer, Failure, Limits, Transport, authorise, bad_answer, is_html};
 use super::ids::{DatasetUid, FileId, TaskId};
 use super::key::Credentials;
 use super::order::{OrderOutcome, order_body, order_outcome};
@@ -244,10 +244,9 @@ impl Client {
                     Ok(_) => answer.message(),
                     Err(_) => "the answer is no JSON".to_owned(),
                 };
-                Err(ClmsError::UnknownOutcome {
-                    reason: format!("status {status}: {said}"),
-                    answered: status < 300,
-                })
+                // a web page is a proxy's word, not the service's
+                let answered = status < 300 && !is_html(&answer.headers, &answer.body);
+                Err(ClmsError::UnknownOutcome { reason: format!("status {status}: {said}"), answered })
             }
             _ => Err(answer.refusal()),
         }

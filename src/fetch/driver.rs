@@ -96,7 +96,7 @@ pub(super) async fn drive(
             return;
         }
     };
-    if matches!(&outcome, Err(failure) if failure.kind == FailureKind::Cancelled) {
+    if matches!(&outcome, Err(failure) if failure.kind == FailureKind::Cancelled) && job.sent.is_none() {
         // first the books: whoever opens it anew writes its own line
         inner.forget(&key);
     }
@@ -184,7 +184,7 @@ async fn walk(
                 }
                 Event::Cancelled
             }
-            event = perform(inner, &job, driven, room, &mut watching, &mut ahead, journal) => event,
+            event = perform(inner, &mut job, driven, room, &mut watching, &mut ahead, journal) => event,
         };
         job = job.after(event);
     }
@@ -231,7 +231,7 @@ fn withdraw(inner: &Arc<Inner>, job: &Job) {
 
 async fn perform(
     inner: &Arc<Inner>,
-    job: &Job,
+    job: &mut Job,
     driven: &watch::Sender<Driven>,
     room: &mut Option<Reservation>,
     watching: &mut Option<Watching>,

@@ -94,7 +94,8 @@ pub struct Job {
     /// Failures in a row.
     #[serde(default)]
     pub failures: u32,
-    /// Milliseconds since 1970 when an order was sent whose outcome is not known yet.
+    /// Milliseconds since 1970 when an order was sent whose outcome is not known yet. Kept over failures: as long as it
+    /// may still show up at the service, another one would be a second one.
     #[serde(default)]
     pub sent: Option<u64>,
     /// The publication ([`CacheDir::identity`](crate::store::layout::CacheDir::identity)) that the result takes the place

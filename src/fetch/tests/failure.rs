@@ -41,7 +41,7 @@ async fn an_order_whose_answer_is_lost_is_found_and_not_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_that_never_arrived_is_sent_again_but_not_for_ever() {
+async fn an_order_that_never_arrived_is_sent_again_unless_the_service_said_yes() {
     let house = House::new();
     house.service.world().orders = [OrderAnswer::Lost { registered: false }].into();
     let engine = house.engine();
@@ -54,7 +54,7 @@ async fn an_order_that_never_arrived_is_sent_again_but_not_for_ever() {
     let failure = fails(&engine).await;
     assert_eq!(failure.kind, FailureKind::Service);
     assert!(failure.message.contains("shows no task"), "{failure}");
-    assert_eq!(house.service.orders(), 3);
+    assert_eq!(house.service.orders(), 1);
 }
 
 #[tokio::test(start_paused = true)]

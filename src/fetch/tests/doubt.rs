@@ -1,0 +1,99 @@
+//! What seems lost and is not: an order that shows up late is found, not paid for twice.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::fake::{Gate, House, OrderAnswer, Stage, target, unreachable, until};
+use super::flow::state;
+use crate::clms::ClmsError;
+use crate::fetch::engine::Engine;
+use crate::fetch::failure::FailureKind;
+use crate::fetch::state::ProductState;
+
+/// Asks again for what was ordered before. The service shows the task five seconds later: it is found.
+async fn is_found_late(house: &House, engine: &Engine) {
+    let ticket = engine.request(&target(1), 7, true).unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    house.service.has_task(&target(1), &[Stage::Done], Timestamp::now());
+    ticket.wait().await.unwrap();
+    assert_eq!(house.service.orders(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_was_sent_is_looked_for_by_the_next_attempt_too() {
+    for restarts in [false, true] {
+        let house = House::new();
+        house.service.world().orders = [OrderAnswer::Lost { registered: false }].into();
+        house.service.world().searches = [None, Some(ClmsError::NoCredentials)].into();
+        let mut engine = house.engine();
+        engine.request(&target(1), 7, false).unwrap().wait().await.unwrap_err();
+        assert!(engine.ledger().jobs().unwrap()[0].sent.is_some());
+        if restarts {
+            engine.shut_down().await;
+            drop(engine);
+            engine = house.engine();
+            engine.resume().unwrap();
+        }
+        is_found_late(&house, &engine).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_was_sent_and_cancelled_is_looked_for() {
+    for restarts in [false, true] {
+        let house = House::new();
+        let gate: &Gate = &house.service.order_gate;
+        gate.shut();
+        house.service.world().orders = [OrderAnswer::Lost { registered: false }].into();
+        let mut engine = house.engine();
+        let ticket = engine.request(&target(1), 7, false).unwrap();
+        until("it is ordered", || house.service.orders() == 1).await;
+        assert!(engine.cancel(&target(1).key));
+        assert_eq!(ticket.wait().await.unwrap_err().kind, FailureKind::Cancelled);
+        if restarts {
+            engine.shut_down().await;
+            drop(engine);
+            engine = house.engine();
+            engine.resume().unwrap();
+        }
+        assert_eq!(state(&engine, 1), ProductState::Cold);
+        gate.open();
+        is_found_late(&house, &engine).await;
+        assert!(engine.ledger().jobs().unwrap().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_away_right_after_an_order_is_borne() {
+    let house = House::new();
+    house.service.world().orders = [OrderAnswer::Lost { registered: true }].into();
+    let mut searches = vec![Some(unreachable()); 5];
+    searches.insert(0, None);
+    house.service.world().searches = searches.into();
+    house.engine().request(&target(1), 7, false).unwrap().wait().await.unwrap();
+    assert_eq!(house.service.orders(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_never_arrived_is_sent_again_once_it_was_looked_for_in_full() {
+    let house = House::new();
+    house.service.world().orders = [OrderAnswer::Lost { registered: false }].into();
+    let engine = house.engine();
+    let before = tokio::time::Instant::now();
+    engine.request(&target(1), 7, false).unwrap().wait().await.unwrap();
+    assert!(before.elapsed() >= Duration::from_secs(20));
+    assert_eq!(house.service.orders(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_is_answered_without_a_task_is_looked_for_and_not_sent_again() {
+    let house = House::new();
+    house.service.world().orders = [OrderAnswer::WithoutId { registered: false }].into();
+    is_found_late(&house, &house.engine()).await;
+    let house = House::new();
+    house.service.world().orders = [OrderAnswer::WithoutId { registered: false }].into();
+    let engine = house.engine();
+    engine.request(&target(1), 7, false).unwrap().wait().await.unwrap_err();
+    is_found_late(&house, &engine).await;
+}
