@@ -26,12 +26,26 @@ use super::state::{Progress, state_of};
 
 /// Longest wait for those who must do something before readers are let in.
 const LISTENERS: Duration = Duration::from_secs(5);
-/// A wait ends when the service has said nothing useful about the task so many times, and for as long as
+/// What the service says of a task and what may pass counts when it was said so many times in a row, and for as long as
 /// [`Patience`](super::patience::Patience) says.
-const NONSENSE: u32 = 4;
-/// A task is lost when the service does not know it so many times in a row: ordering it anew beside one that is open
-/// poisons every later order.
-const VANISHED: u32 = 2;
+const DOUBTS: u32 = 4;
+
+/// Something that the service says of a task and that may pass: it races with itself, and ordering anew beside a task that
+/// is open is paid twice and poisons every later order.
+#[derive(Debug, Clone, Copy, Default)]
+struct Doubt {
+    since: Option<tokio::time::Instant>,
+    times: u32,
+}
+
+impl Doubt {
+    /// Hears it once more; true when it has lasted.
+    fn lasts(&mut self, patience: Duration) -> bool {
+        let since = *self.since.get_or_insert_with(tokio::time::Instant::now);
+        self.times += 1;
+        self.times >= DOUBTS && since.elapsed() >= patience
+    }
+}
 
 /// What is heard of a task, kept while its job goes through its states: a new question would begin a new wait.
 struct Watching {
@@ -276,39 +290,35 @@ async fn poll(
     watching: &mut Option<Watching>,
 ) -> Event {
     let task_id = job.task.as_ref().expect("a polled job has a task");
+    let patience = inner.options().patience;
     let followed = watching.take().filter(|watching| watching.task == *task_id);
     let mut watched =
         followed.unwrap_or_else(|| Watching { task: task_id.clone(), news: inner.poller.follow(task_id) });
-    let mut nonsense: Option<(tokio::time::Instant, u32)> = None;
-    let mut vanished = 0;
+    let [mut nonsense, mut vanished, mut linkless] = [Doubt::default(); 3];
     while let Some(news) = watched.news.recv().await {
         match news {
-            // the service races with itself: what it does not know once may be there again
-            News::Vanished if vanished + 1 < VANISHED => vanished += 1,
-            News::Vanished => return Event::Vanished,
+            News::Vanished => {
+                if vanished.lasts(patience.reconcile) {
+                    return Event::Vanished;
+                }
+            }
             News::Refused(error) => return Event::Failed(failure(&error)),
             News::Delayed(error) => {
                 // a service that is away comes back, whatever stands in its place meanwhile
-                let patience = match error {
-                    ClmsError::BadAnswer { .. } | ClmsError::Refused { .. } => {
-                        Some(inner.options().patience.nonsense)
-                    }
-                    ClmsError::TokenRefused { .. } => Some(inner.options().patience.refusals),
+                let borne = match error {
+                    ClmsError::BadAnswer { .. } | ClmsError::Refused { .. } => Some(patience.nonsense),
+                    ClmsError::TokenRefused { .. } => Some(patience.refusals),
                     _ => None,
                 };
-                if let Some(patience) = patience {
-                    let (since, times) = nonsense.get_or_insert_with(|| (tokio::time::Instant::now(), 0));
-                    *times += 1;
-                    if *times >= NONSENSE && since.elapsed() >= patience {
-                        return Event::Failed(failure(&error));
-                    }
+                if borne.is_some_and(|patience| nonsense.lasts(patience)) {
+                    return Event::Failed(failure(&error));
                 }
                 driven.send_modify(|driven| {
                     driven.progress.error = Some(format!("waiting for the service: {error}"));
                 });
             }
             News::Task(task) => {
-                (nonsense, vanished) = (None, 0);
+                (nonsense, vanished) = (Doubt::default(), Doubt::default());
                 driven.send_modify(|driven| driven.progress.error = None);
                 if !task.datasets.is_empty() && !adopt::is_for(&task, &job.dataset, &job.file) {
                     return Event::Misdirected;
@@ -317,7 +327,12 @@ async fn poll(
                     TaskOutcome::Finished { url } => {
                         return Event::Finished { link: url, size: task.file_size };
                     }
-                    TaskOutcome::FinishedWithoutLink => return Event::Linkless,
+                    // the link may come an answer later
+                    TaskOutcome::FinishedWithoutLink => {
+                        if linkless.lasts(patience.nonsense) {
+                            return Event::Linkless;
+                        }
+                    }
                     TaskOutcome::Failed => {
                         let said = task.message.as_deref().unwrap_or("no reason given");
                         let message = format!(
@@ -333,6 +348,7 @@ async fn poll(
                         return Event::Failed(Failure::new(FailureKind::Service, message));
                     }
                     TaskOutcome::Open => {
+                        linkless = Doubt::default();
                         let remote = match task.status {
                             TaskStatus::InProgress => Remote::Running,
                             _ => Remote::Queued,

@@ -97,3 +97,22 @@ async fn an_order_that_is_answered_without_a_task_is_looked_for_and_not_sent_aga
     engine.request(&target(1), 7, false).unwrap().wait().await.unwrap_err();
     is_found_late(&house, &engine).await;
 }
+
+/// A task with this life is waited for, and ordered once.
+async fn is_ordered_once(life: &[Stage]) {
+    let house = House::new();
+    house.service.world().lives = [life.to_vec()].into();
+    house.engine().request(&target(1), 7, false).unwrap().wait().await.unwrap();
+    assert_eq!(house.service.orders(), 1, "{life:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_whose_state_comes_later_than_its_order_is_not_lost() {
+    let unknown = vec![Stage::Vanished; 6];
+    is_ordered_once(&[unknown, vec![Stage::Queued, Stage::Done]].concat()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_task_whose_link_comes_later_is_waited_for() {
+    is_ordered_once(&[Stage::DoneWithoutLink, Stage::DoneWithoutLink, Stage::Done]).await;
+}
