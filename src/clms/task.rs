@@ -114,15 +114,10 @@ impl Task {
     pub(super) fn read(value: &Value, base: Option<&Url>) -> Option<Self> {
         let fields = value.as_object()?;
         let get = |name: &str| wire::field(fields, name);
-        let datasets = match get("Datasets") {
-            Some(Value::Array(list)) => list.iter().filter_map(task_dataset).collect(),
-            // Children of CDSE tasks hold the one dataset without a list around it.
-            Some(single) => task_dataset(single).into_iter().collect(),
-            None => Vec::new(),
-        };
         Some(Self {
             status: TaskStatus::parse(&wire::text(get("Status")).unwrap_or_default()),
-            datasets,
+            // Children of CDSE tasks hold the one dataset without a list around it.
+            datasets: wire::list(get("Datasets")).into_iter().filter_map(task_dataset).collect(),
             download_urls: texts_inside(get("DownloadURL"))
                 .filter_map(|text| link(text.trim(), base))
                 .collect(),
@@ -348,6 +343,13 @@ mod tests {
         assert_eq!(child.datasets.len(), 1);
         assert_eq!(child.outcome(), TaskOutcome::Open);
         assert!(!child.is_order_of(&DatasetUid::parse("d").unwrap(), &FileId::parse("f").unwrap()));
+    }
+
+    #[test]
+    fn datasets_whose_positions_have_become_keys_are_a_list() {
+        let ordered = json!({"DatasetID": "d", "FileID": "f"});
+        let task = task(json!({"Datasets": {"0": ordered}}));
+        assert!(task.is_order_of(&DatasetUid::parse("d").unwrap(), &FileId::parse("f").unwrap()));
     }
 
     #[test]

@@ -32,6 +32,15 @@ pub fn is_for(task: &Task, dataset: &DatasetUid, file: &FileId) -> bool {
         if only.file.as_ref().is_some_and(|id| id.is(file)) && only.dataset.as_ref().is_none_or(|uid| uid.is(dataset)))
 }
 
+/// True when the task names another product: ours would not be all that it brings. One that does not say what it is for
+/// contradicts nobody who knows its id.
+pub fn is_for_another(task: &Task, dataset: &DatasetUid, file: &FileId) -> bool {
+    task.datasets.iter().any(|part| {
+        part.file.as_ref().is_some_and(|id| !id.is(file))
+            || part.dataset.as_ref().is_some_and(|uid| !uid.is(dataset))
+    })
+}
+
 /// The task to adopt: the freshest finished one with a trusted link, else the oldest that is still open.
 pub fn choose(tasks: &[(TaskId, Task)], wanted: &Wanted<'_>) -> Option<TaskId> {
     let ours = || {
@@ -169,6 +178,29 @@ mod tests {
         );
         let cut_out = task("3", json!({"Status": "Queued", "Datasets": {"DatasetID": DATASET}}));
         assert_eq!(chosen(&[other, several, cut_out], &[]), None);
+    }
+
+    #[test]
+    fn a_task_is_for_another_product_only_where_it_says_so() {
+        for (datasets, other) in [
+            (json!([]), false),
+            (json!(null), false),
+            (json!([{"DatasetID": DATASET, "FileID": FILE}]), false),
+            (json!([{"DatasetID": DATASET, "FileID": null}]), false),
+            (json!([{"DatasetID": DATASET.to_uppercase()}]), false),
+            (json!({"0": {"FileID": FILE}}), false),
+            (json!([{"DatasetID": DATASET, "FileID": "other"}]), true),
+            (json!({"0": {"FileID": "other"}}), true),
+            (json!([{"DatasetID": "other"}]), true),
+            (
+                json!([{"DatasetID": DATASET, "FileID": FILE}, {"DatasetID": DATASET, "FileID": "other"}]),
+                true,
+            ),
+        ] {
+            let (_, task) = task("1", json!({"Datasets": datasets}));
+            let (dataset, file) = (DatasetUid::parse(DATASET).unwrap(), FileId::parse(FILE).unwrap());
+            assert_eq!(is_for_another(&task, &dataset, &file), other, "{datasets}");
+        }
     }
 
     #[test]

@@ -320,7 +320,7 @@ async fn poll(
             News::Task(task) => {
                 (nonsense, vanished) = (Doubt::default(), Doubt::default());
                 driven.send_modify(|driven| driven.progress.error = None);
-                if !task.datasets.is_empty() && !adopt::is_for(&task, &job.dataset, &job.file) {
+                if adopt::is_for_another(&task, &job.dataset, &job.file) {
                     return Event::Misdirected;
                 }
                 match task.outcome() {

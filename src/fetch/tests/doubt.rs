@@ -116,3 +116,8 @@ async fn a_task_whose_state_comes_later_than_its_order_is_not_lost() {
 async fn a_finished_task_whose_link_comes_later_is_waited_for() {
     is_ordered_once(&[Stage::DoneWithoutLink, Stage::DoneWithoutLink, Stage::Done]).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_does_not_name_its_file_is_ours_all_the_same() {
+    is_ordered_once(&[Stage::Queued, Stage::DoneWithoutFile]).await;
+}

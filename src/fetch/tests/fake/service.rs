@@ -26,6 +26,8 @@ pub(crate) enum Stage {
     /// Done, with this announced size.
     Sized(u64),
     DoneWithoutLink,
+    /// Done; which file it is for is not said.
+    DoneWithoutFile,
     QueuedWithLink,
     Nok,
     Rejected,
@@ -122,7 +124,9 @@ impl Record {
         let mut task = json!({
             "Status": match stage {
                 Stage::Running => "In_progress",
-                Stage::Done | Stage::Sized(_) | Stage::DoneWithoutLink => "Finished_ok",
+                Stage::Done | Stage::Sized(_) | Stage::DoneWithoutLink | Stage::DoneWithoutFile => {
+                    "Finished_ok"
+                }
                 Stage::Nok => "Finished_nok",
                 Stage::Rejected => "Rejected",
                 Stage::Cancelled => "Cancelled",
@@ -131,7 +135,10 @@ impl Record {
             "Datasets": [{"DatasetID": self.dataset, "FileID": self.file}],
             "RegistrationDateTime": Timestamp::now().to_string(),
         });
-        if let Stage::Done | Stage::Sized(_) | Stage::QueuedWithLink = stage {
+        if let Stage::DoneWithoutFile = stage {
+            task["Datasets"][0]["FileID"] = json!(null);
+        }
+        if let Stage::Done | Stage::Sized(_) | Stage::DoneWithoutFile | Stage::QueuedWithLink = stage {
             task["DownloadURL"] = json!(format!("http://127.0.0.1/{}.zip", self.id));
             task["FinalizationDateTime"] = json!(self.finalized.to_string());
         }
