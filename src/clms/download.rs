@@ -161,7 +161,7 @@ impl Client {
     /// Check [`Download::start`]: hosts may ignore ranges and send everything.
     ///
     /// # Errors
-    /// [`ClmsError::LinkLost`] for 401, 403, 404, 410, web pages and redirects without an end, [`ClmsError::UnsafeLink`] for links (or redirects) that
+    /// [`ClmsError::LinkLost`] for every 4xx that does not pass, web pages and redirects without an end, [`ClmsError::UnsafeLink`] for links (or redirects) that
     /// lead into inner networks or are not encrypted, [`ClmsError::Server`], [`ClmsError::RateLimited`] and
     /// [`ClmsError::Unreachable`] when several attempts failed.
     pub async fn download(&self, url: &Url, range_from: u64) -> Result<Download, ClmsError> {
@@ -261,15 +261,15 @@ impl Client {
                 let total = content_length(response.headers());
                 self.downloading(response, 0, total, ranges).await
             }
-            401 | 403 | 404 | 410 => lost(format!("{} answers with status {status}", host(response.url()))),
             429 => Err(ClmsError::RateLimited { retry_after: asked() }),
             500.. => {
                 let msg = "the file host failed".to_owned();
                 Err(ClmsError::Server { status, msg, retry_after: asked() })
             }
-            400..500 => {
+            408 | 425 => {
                 Err(ClmsError::Refused { status, msg: "the file host does not take the request".to_owned() })
             }
+            400..500 => lost(format!("{} answers with status {status}", host(response.url()))),
             _ => Err(bad_answer(response.url(), format!("it has the unexpected status {status}"))),
         }
     }

@@ -156,12 +156,16 @@ impl Task {
 
     /// What to do about the task.
     ///
-    /// A `Queued` task with a link is finished: about one in fourteen stays so after a race in the service.
+    /// A `Queued` task with a link is finished: about one in fourteen stays so after a race in the service. One that is
+    /// still `In_progress` is where it has its end or its size, too: a link alone may be known before its file is there.
     /// `Cancelled` with a link stays cancelled: the operators or the user said so.
     pub fn outcome(&self) -> TaskOutcome {
         match &self.status {
             TaskStatus::Cancelled => TaskOutcome::Cancelled,
             TaskStatus::FinishedNok | TaskStatus::Rejected => TaskOutcome::Failed,
+            TaskStatus::InProgress if self.finalized.is_none() && self.file_size.is_none() => {
+                TaskOutcome::Open
+            }
             status => match self.download_urls.first() {
                 Some(url) => TaskOutcome::Finished { url: url.clone() },
                 None if *status == TaskStatus::FinishedOk => TaskOutcome::FinishedWithoutLink,
@@ -257,6 +261,18 @@ mod tests {
             TaskOutcome::Finished { url: Url::parse("https://h/results/1.zip").unwrap() }
         );
         assert_eq!(task.file_size, Some(12));
+    }
+
+    #[test]
+    fn a_task_in_progress_is_finished_when_it_has_more_than_a_link() {
+        for (field, value, is_open) in [
+            ("FileSize", json!(null), true),
+            ("FileSize", json!(12), false),
+            ("FinalizationDateTime", json!("2026-11-22T09:00:00"), false),
+        ] {
+            let task = task(json!({"Status": "In_progress", "DownloadURL": "https://h/1.zip", field: value}));
+            assert_eq!(task.outcome() == TaskOutcome::Open, is_open, "{task:?}");
+        }
     }
 
     #[test]

@@ -53,6 +53,8 @@ enum Broken {
     Lost(String),
     /// Another attempt may help.
     Transient(ClmsError),
+    /// The host is there and does not give the file. Another attempt may help, else another link.
+    Refused(ClmsError),
     /// No attempt will help.
     Final(Failure),
 }
@@ -81,13 +83,17 @@ pub async fn download(
             Ok(()) => return Event::Downloaded,
             Err(broken) => broken,
         };
+        let is_refused = matches!(broken, Broken::Refused(_));
         match broken {
             Broken::Lost(what) => return Event::LinkLost(what),
             Broken::Final(failure) => return Event::Failed(failure),
-            Broken::Transient(error) => {
+            Broken::Transient(error) | Broken::Refused(error) => {
                 let reached = length(&files.part).await;
                 fruitless = if reached > furthest { 1 } else { fruitless + 1 };
                 furthest = furthest.max(reached);
+                if fruitless >= ATTEMPTS && is_refused {
+                    return Event::LinkLost(error.to_string());
+                }
                 if fruitless >= ATTEMPTS {
                     let message = format!("download broke off {fruitless} times without progress: {error}");
                     return Event::Failed(Failure::new(FailureKind::Offline, message));
@@ -154,7 +160,7 @@ async fn attempt(
     // what has arrived is kept, whatever the reason for the end
     file.flush().await.map_err(|error| local(&files.part, &error))?;
     arrived.send_modify(|arrived| arrived.bytes = done);
-    outcome.map_err(sort)?;
+    outcome.map_err(Broken::Transient)?;
     if let Some(total) = total.filter(|total| *total != done) {
         let reason = format!("{done} of {total} bytes arrived");
         if done > total {
@@ -252,9 +258,11 @@ fn local(path: &Path, error: &std::io::Error) -> Broken {
     Broken::Final(Failure::of_io(path, error))
 }
 
+/// What it means that a download does not begin.
 fn sort(error: ClmsError) -> Broken {
     match error {
         ClmsError::LinkLost { reason } => Broken::Lost(reason),
+        ClmsError::Refused { .. } | ClmsError::BadAnswer { .. } => Broken::Refused(error),
         ClmsError::UnsafeLink { .. } => Broken::Final(Failure::new(FailureKind::Service, error.to_string())),
         error => Broken::Transient(error),
     }

@@ -30,6 +30,9 @@ const LISTENERS: Duration = Duration::from_secs(5);
 /// [`Patience`](super::patience::Patience) says.
 const DOUBTS: u32 = 4;
 
+/// The service deletes packages after this time (CLMS-API: "expires after 72 hours").
+const LINK_LIFETIME: Duration = Duration::from_secs(72 * 3600);
+
 /// Something that the service says of a task and that may pass: it races with itself, and ordering anew beside a task that
 /// is open is paid twice and poisons every later order.
 #[derive(Debug, Clone, Copy, Default)]
@@ -268,7 +271,15 @@ async fn perform(
         Step::Poll => poll(inner, job, driven, watching).await,
         Step::Download => {
             let _turn = turn(&inner.download_gate, driven, "other packages are downloaded").await;
-            bring(inner, job, driven, room, ahead).await
+            match bring(inner, job, driven, room, ahead).await {
+                // a host that cannot be reached may be gone for good: past the lifetime of its link it is not waited for
+                Event::Failed(failure)
+                    if failure.kind == FailureKind::Offline && is_past_its_lifetime(job) =>
+                {
+                    Event::LinkLost(failure.message)
+                }
+                event => event,
+            }
         }
         Step::Convert => {
             let _turn = turn(&inner.convert_gate, driven, "another product is converted").await;
@@ -282,6 +293,12 @@ async fn perform(
     }
 }
 
+/// Whether the job's link is older than the service keeps a package, by our own clock.
+fn is_past_its_lifetime(job: &Job) -> bool {
+    let age = super::now().saturating_sub(job.linked.unwrap_or(job.began));
+    Duration::from_millis(age) > LINK_LIFETIME
+}
+
 /// Performs [`Step::Poll`] until the task ends or changes its state.
 async fn poll(
     inner: &Inner,
@@ -292,6 +309,13 @@ async fn poll(
     let task_id = job.task.as_ref().expect("a polled job has a task");
     let patience = inner.options().patience;
     let followed = watching.take().filter(|watching| watching.task == *task_id);
+    if followed.is_none() && job.link_losses > 0 {
+        // a file may come later than its link
+        driven.send_modify(|driven| {
+            driven.progress.error = Some("waiting for a download link that works".to_owned());
+        });
+        tokio::time::sleep(patience.link_pause * 2u32.pow(job.link_losses - 1)).await;
+    }
     let mut watched =
         followed.unwrap_or_else(|| Watching { task: task_id.clone(), news: inner.poller.follow(task_id) });
     let [mut nonsense, mut vanished, mut linkless] = [Doubt::default(); 3];

@@ -21,6 +21,8 @@ pub struct Patience {
     pub refusals: Duration,
     /// First pause between two attempts at a download; doubles each time.
     pub download_pause: Duration,
+    /// First pause between the loss of a link and the question for it; doubles each time.
+    pub link_pause: Duration,
     /// Pauses between two fetches of one product are so many times shorter than [`FailureKind::pause`](super::failure::FailureKind::pause) says.
     pub hurry: u32,
 }
@@ -33,6 +35,7 @@ impl Default for Patience {
             nonsense: Duration::from_secs(20),
             refusals: Duration::from_secs(120),
             download_pause: Duration::from_millis(500),
+            link_pause: Duration::from_secs(2),
             hurry: 1,
         }
     }
@@ -49,6 +52,7 @@ impl Patience {
             nonsense: self.nonsense / times,
             refusals: self.refusals / times,
             download_pause: self.download_pause / times,
+            link_pause: self.link_pause / times,
             hurry: self.hurry * times,
         }
     }

@@ -132,7 +132,7 @@ async fn a_zip_that_its_host_calls_a_web_page_is_a_zip() {
 
 #[tokio::test]
 async fn lost_links_are_told_from_passing_failures() {
-    for status in [401, 403, 404, 410] {
+    for status in [400, 401, 402, 403, 404, 405, 410, 416, 451] {
         let server = Server::start(move |_, _| empty(status)).await;
         let error = server.client(None).download(&server.url("/1.zip"), 0).await.unwrap_err();
         assert!(matches!(error, ClmsError::LinkLost { .. }), "{status}: {error}");
@@ -141,6 +141,14 @@ async fn lost_links_are_told_from_passing_failures() {
     let server = Server::start(|_, _| html(200)).await;
     let error = server.client(None).download(&server.url("/1.zip"), 0).await.unwrap_err();
     assert!(matches!(error, ClmsError::LinkLost { .. }), "{error}");
+    for status in [202, 302, 408, 425] {
+        let server = Server::start(move |_, _| empty(status)).await;
+        let error = server.client(None).download(&server.url("/1.zip"), 0).await.unwrap_err();
+        assert!(
+            matches!(error, ClmsError::Refused { .. } | ClmsError::BadAnswer { .. }),
+            "{status}: {error}"
+        );
+    }
 
     let server = Server::start(|number, _| if number < 2 { empty(503) } else { file() }).await;
     let download = server.client(None).download(&server.url("/1.zip"), 0).await.unwrap();

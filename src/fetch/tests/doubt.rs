@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::fake::{Gate, House, OrderAnswer, Stage, target, unreachable, until};
+use super::fake::{Delivery, Gate, House, OrderAnswer, Stage, nonsense, target, unreachable, until};
 use super::flow::state;
 use crate::clms::ClmsError;
 use crate::fetch::engine::Engine;
@@ -120,4 +120,48 @@ async fn a_finished_task_whose_link_comes_later_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn a_task_that_does_not_name_its_file_is_ours_all_the_same() {
     is_ordered_once(&[Stage::Queued, Stage::DoneWithoutFile]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_comes_later_than_its_link_is_waited_for() {
+    for seconds in [1, 5, 25] {
+        let house = House::new();
+        let comes = tokio::time::Instant::now() + Duration::from_secs(seconds);
+        house.service.world().last_download = Delivery::LostUntil(comes);
+        house.engine().request(&target(1), 7, false).unwrap().wait().await.unwrap();
+        assert_eq!(house.service.orders(), 1, "{seconds} s");
+    }
+}
+
+/// A link that is refused in whatever words is replaced, once.
+#[tokio::test(start_paused = true)]
+async fn a_link_that_is_refused_for_good_is_ordered_again() {
+    for error in [ClmsError::Refused { status: 408, msg: String::new() }, nonsense()] {
+        let house = House::new();
+        house.service.world().last_download = Delivery::Fails(error);
+        let engine = house.engine();
+        let failure = engine.request(&target(1), 7, false).unwrap().wait().await.unwrap_err();
+        assert_eq!((failure.kind, house.service.orders()), (FailureKind::Service, 2));
+    }
+}
+
+/// A host that cannot be reached is asked again with every attempt, until its link is too old to come back.
+#[tokio::test(start_paused = true)]
+async fn a_file_host_that_is_gone_is_waited_for_as_long_as_its_link_is_good() {
+    let house = House::new();
+    house.service.world().last_download = Delivery::Fails(unreachable());
+    let engine = house.engine();
+    for _ in 0..3 {
+        let failure = engine.request(&target(1), 7, true).unwrap().wait().await.unwrap_err();
+        assert_eq!((failure.kind, house.service.orders()), (FailureKind::Offline, 1));
+    }
+    engine.shut_down().await;
+    let mut job = engine.ledger().jobs().unwrap().remove(0);
+    job.linked = Some(job.linked.unwrap() - 73 * 3600 * 1000);
+    engine.ledger().save_job(&job).unwrap();
+    drop(engine);
+    let engine = house.engine();
+    engine.resume().unwrap();
+    let failure = engine.request(&target(1), 7, true).unwrap().wait().await.unwrap_err();
+    assert_eq!((failure.kind, house.service.orders()), (FailureKind::Offline, 2), "the new link is young");
 }

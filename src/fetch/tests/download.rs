@@ -111,10 +111,13 @@ async fn a_link_that_is_lost_for_a_moment_costs_nothing_that_has_arrived() {
     assert_eq!(downloads(deliveries).await, (vec![0, 300, 300], Ok(())));
     // Another order's package is another file.
     let house = House::new();
-    house.service.world().downloads = vec![Delivery::BreaksAt(300), Delivery::Lost, Delivery::Lost].into();
+    let mut deliveries = vec![Delivery::Lost; 5];
+    deliveries.insert(0, Delivery::BreaksAt(300));
+    house.service.world().downloads = deliveries.into();
     let engine = house.engine();
     engine.request(&target(1), 7, false).unwrap().wait().await.unwrap();
-    assert_eq!((house.service.downloads(), house.service.orders()), (vec![0, 300, 300, 0], 2));
+    let offsets = vec![0, 300, 300, 300, 300, 300, 0];
+    assert_eq!((house.service.downloads(), house.service.orders()), (offsets, 2));
 }
 
 #[tokio::test(start_paused = true)]

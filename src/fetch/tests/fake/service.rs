@@ -82,6 +82,8 @@ pub(crate) enum Delivery {
     Long,
     Html,
     Lost,
+    /// Lost until then, whole from then on.
+    LostUntil(Instant),
     Fails(ClmsError),
 }
 
@@ -408,6 +410,7 @@ impl Service for FakeService {
             let length = package.len() as u64;
             let (start, total, bytes, broken) = match delivery {
                 Delivery::Whole => (from, Some(length), package, false),
+                Delivery::LostUntil(then) if Instant::now() >= then => (from, Some(length), package, false),
                 Delivery::BreaksAt(end) => {
                     (from, Some(length), package[..end.clamp(from as usize, package.len())].to_vec(), true)
                 }
@@ -419,7 +422,9 @@ impl Service for FakeService {
                 Delivery::Short => (from, Some(length + 10), package, false),
                 Delivery::Long => (from, Some(length - 10), package, false),
                 Delivery::Html => (0, None, b"<!DOCTYPE html><p>Sorry".to_vec(), false),
-                Delivery::Lost => return Err(ClmsError::LinkLost { reason: "status 404".to_owned() }),
+                Delivery::Lost | Delivery::LostUntil(_) => {
+                    return Err(ClmsError::LinkLost { reason: "status 404".to_owned() });
+                }
                 Delivery::Fails(error) => return Err(error),
             };
             let rest = bytes.get(start as usize..).unwrap_or_default().to_vec();
