@@ -142,8 +142,7 @@ async fn attempt(
                 done += bytes.len() as u64;
                 if done > granted {
                     // length unknown or wrong: ask in steps
-                    granted = done + STEP;
-                    room(granted, total).map_err(Broken::Final)?;
+                    granted = grant(done, total, room)?;
                 }
                 file.write_all(&bytes).await.map_err(|error| local(&files.part, &error))?;
                 on_progress(done, total);
@@ -193,6 +192,18 @@ async fn attempt(
     Ok(())
 }
 
+/// Asks for room for what has come, and for what comes next where there is some; gives up to where it reaches.
+fn grant(
+    done: u64,
+    total: Option<u64>,
+    room: &mut impl FnMut(u64, Option<u64>) -> Result<(), Failure>,
+) -> Result<u64, Broken> {
+    if room(done + STEP, total).is_ok() {
+        return Ok(done + STEP);
+    }
+    room(done, total).map(|()| done).map_err(Broken::Final)
+}
+
 /// Takes the gzip off a complete `.part`. What is broken in it is fetched again.
 async fn unwrap(
     files: &PackageFiles,
@@ -212,8 +223,7 @@ async fn unwrap(
         let plain = std::mem::take(decoder.get_mut());
         done += plain.len() as u64;
         if done > granted {
-            granted = done + STEP;
-            room(granted, None).map_err(Broken::Final)?;
+            granted = grant(done, None, room)?;
         }
         content.write_all(&plain).await.map_err(disk)?;
         match step {
