@@ -17,6 +17,7 @@ use crate::ingest::Arrived;
 use super::failure::{Failure, FailureKind};
 use super::job::Event;
 use super::service::Service;
+use super::turn::Turn;
 
 /// Attempts without a single new byte before the download is given up.
 const ATTEMPTS: u32 = 5;
@@ -47,6 +48,25 @@ impl PackageFiles {
     }
 }
 
+/// How a download waits between its attempts.
+pub(super) struct Rest<'a> {
+    /// The first pause; it doubles each time.
+    pub(super) pause: Duration,
+    /// Left to another download while the host asks for patience: it does not hold up what comes from others.
+    pub(super) turn: Turn<'a>,
+}
+
+impl Rest<'_> {
+    /// Waits after so many attempts without a new byte, and for as long as the host asks.
+    async fn before_another(&mut self, fruitless: u32, asked: Option<Duration>) {
+        let own = self.pause * 2u32.pow(fruitless);
+        match asked.filter(|asked| *asked > own) {
+            Some(asked) => self.turn.lend(asked).await,
+            None => tokio::time::sleep(own).await,
+        }
+    }
+}
+
 /// Why one attempt ended.
 enum Broken {
     /// The link is of no use.
@@ -60,16 +80,15 @@ enum Broken {
 }
 
 /// Downloads `link`; tells bytes done and in all as they come, and asks `room` before the package may grow to a size,
-/// together with the size that the host states. `arrived` says what can be read of the `.part`. `pause` is the first one
-/// between attempts; it doubles each time.
+/// together with the size that the host states. `arrived` says what can be read of the `.part`. `rest` is between attempts.
 ///
 /// Dropping the future leaves the `.part` for the next attempt, and so does a lost link: the service may name it again.
-pub async fn download(
+pub(super) async fn download(
     service: &dyn Service,
     link: &Url,
     files: &PackageFiles,
     arrived: &watch::Sender<Arrived>,
-    pause: Duration,
+    mut rest: Rest<'_>,
     mut on_progress: impl FnMut(u64, Option<u64>) + Send,
     mut room: impl FnMut(u64, Option<u64>) -> Result<(), Failure> + Send,
 ) -> Event {
@@ -99,8 +118,7 @@ pub async fn download(
                     return Event::Failed(Failure::new(FailureKind::Offline, message));
                 }
                 tracing::warn!(%error, attempt = fruitless, "download broke off; going on from what is here");
-                let asked = error.retry_after().unwrap_or_default();
-                tokio::time::sleep(asked.max(pause * 2u32.pow(fruitless))).await;
+                rest.before_another(fruitless, error.retry_after()).await;
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clms::{ClmsError, TaskId, TaskOutcome, TaskStatus};
@@ -23,6 +23,7 @@ use super::order::{failure, order};
 use super::poller::News;
 use super::shared::Inner;
 use super::state::{Progress, state_of};
+use super::turn::Turn;
 
 /// Longest wait for those who must do something before readers are let in.
 const LISTENERS: Duration = Duration::from_secs(5);
@@ -219,20 +220,6 @@ async fn expected_bytes(inner: &Inner, job: &Job) -> Option<u64> {
     }
 }
 
-/// Takes a turn; while others have it, whoever waits for the product is told so.
-async fn turn<'a>(gate: &'a Semaphore, driven: &watch::Sender<Driven>, others: &str) -> SemaphorePermit<'a> {
-    if let Ok(permit) = gate.try_acquire() {
-        return permit;
-    }
-    driven.send_modify(|driven| driven.progress.error = Some(format!("waiting for its turn: {others}")));
-    let permit = gate.acquire().await.expect("the gate is never closed");
-    driven.send_modify(|driven| {
-        driven.progress.error = None;
-        driven.progress.since = super::now();
-    });
-    permit
-}
-
 /// Tells the service that the task is not wanted, without waiting for it.
 fn withdraw(inner: &Arc<Inner>, job: &Job) {
     let Some(task) = job.task.clone() else { return };
@@ -257,7 +244,7 @@ async fn perform(
 ) -> Event {
     match &job.step {
         Step::Order => {
-            let _turn = turn(&inner.order_gate, driven, "one order after another is sent").await;
+            let _turn = Turn::take(&inner.order_gate, driven, "one order after another is sent").await;
             // what has arrived of another task's package
             let _ = tokio::fs::remove_file(PackageFiles::below(&inner.cache.staging(&job.key)).part).await;
             let save = |job: &Job| {
@@ -270,7 +257,6 @@ async fn perform(
         }
         Step::Poll => poll(inner, job, driven, watching).await,
         Step::Download => {
-            let _turn = turn(&inner.download_gate, driven, "other packages are downloaded").await;
             match bring(inner, job, driven, room, ahead).await {
                 // a host that cannot be reached may be gone for good: past the lifetime of its link it is not waited for
                 Event::Failed(failure)
@@ -282,7 +268,7 @@ async fn perform(
             }
         }
         Step::Convert => {
-            let _turn = turn(&inner.convert_gate, driven, "another product is converted").await;
+            let _turn = Turn::take(&inner.convert_gate, driven, "another product is converted").await;
             let _at_work = inner.counters.converting.enter();
             let begun = Instant::now();
             let event = process(inner, job, driven, room, ahead.take(), journal).await;

@@ -134,6 +134,27 @@ async fn a_download_host_that_asks_for_patience_gets_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_download_host_that_asks_for_patience_holds_up_no_other() {
+    let house = House::new();
+    let wait = std::time::Duration::from_secs(3600);
+    let limited = ClmsError::RateLimited { retry_after: Some(wait) };
+    house.service.world().verdicts = (1..=4).map(|number| (target(number).file, limited.clone())).collect();
+    let engine = house.engine();
+    let mut held_up = Vec::new();
+    for number in 1..=4 {
+        held_up.push(engine.request(&target(number), 7, false).unwrap());
+    }
+    until("all four are asked for", || house.service.downloads().len() == 4).await;
+    let before = tokio::time::Instant::now();
+    engine.request(&target(5), 7, false).unwrap().wait().await.unwrap();
+    assert!(before.elapsed() < wait / 10, "{:?}", before.elapsed());
+    house.service.world().verdicts.clear();
+    for ticket in held_up {
+        ticket.wait().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_host_is_left_after_the_stall_limit() {
     let house = House::new();
     house.service.half_gate.shut();
