@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use reqwest::header::ACCEPT;
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
@@ -162,6 +162,11 @@ impl Client {
         let builder = || {
             let builder = reqwest::Client::builder()
                 .user_agent(&user_agent)
+                // without a word about it a server may compress as it likes
+                .default_headers(HeaderMap::from_iter([(
+                    ACCEPT_ENCODING,
+                    HeaderValue::from_static("identity"),
+                )]))
                 .connect_timeout(timeouts.connect)
                 .referer(false)
                 .retry(reqwest::retry::never());

@@ -61,6 +61,7 @@ async fn all_pages_come_from_our_address_without_a_token() {
         assert_eq!(seen.path, "/api/@search");
         assert_eq!(seen.header("authorization"), None);
         assert_eq!(seen.header("accept"), Some("application/json"));
+        assert_eq!(seen.header("accept-encoding"), Some("identity"));
         assert_eq!(seen.header("user-agent"), Some(concat!("clmsfs/", env!("CARGO_PKG_VERSION"))));
         assert_eq!(param(&seen, "fullobjects").as_deref(), Some("1"));
     }
