@@ -208,6 +208,9 @@ fn task_dataset(value: &Value) -> Option<TaskDataset> {
     })
 }
 
+/// What an error is called that comes in place of a history.
+const WORDS: [&str; 5] = ["msg", "message", "error", "error_description", "detail"];
+
 /// The tasks of `@datarequest_search`: an object keyed by task id, or a list of tasks that name their ids. Entries that
 /// are no tasks are left out and counted.
 pub(super) fn tasks_from_json(value: &Value, base: Option<&Url>) -> Option<(Vec<(TaskId, Task)>, usize)> {
@@ -219,15 +222,26 @@ pub(super) fn tasks_from_json(value: &Value, base: Option<&Url>) -> Option<(Vec<
         let odd = list.len() - tasks.len();
         return (odd == 0 || !tasks.is_empty()).then_some((tasks, odd));
     }
-    let entries = value.as_object()?;
+    let fields = value.as_object()?;
     // a history with something around it
-    if let Some(inner) = ["items", "tasks", "data"].into_iter().find_map(|name| entries.get(name)) {
+    if let Some(inner) = ["items", "tasks", "data"].into_iter().find_map(|name| fields.get(name)) {
         return tasks_from_json(inner, base);
     }
+    // what begins with an @ is about the answer, not about tasks
+    let entries =
+        || fields.iter().filter(|(name, _)| !name.starts_with('@') && !WORDS.contains(&name.as_str()));
     let tasks: Vec<_> =
-        entries.iter().filter_map(|(id, task)| Some((TaskId::parse(id)?, Task::read(task, base)?))).collect();
-    let odd = entries.len() - tasks.len();
-    (odd == 0 || !tasks.is_empty()).then_some((tasks, odd))
+        entries().filter_map(|(id, task)| Some((TaskId::parse(id)?, Task::read(task, base)?))).collect();
+    let odd = entries().count() - tasks.len();
+    // An empty history may come with a count or a date. An error is none, nor is one that holds what nobody understands.
+    let holds = |value: &Value| value.is_object() || value.as_array().is_some_and(|list| !list.is_empty());
+    let says =
+        |name: &str| fields.get(name).is_some_and(|said| holds(said) || wire::text(Some(said)).is_some());
+    let is_error = wire::text(fields.get("status"))
+        .is_some_and(|status| status.eq_ignore_ascii_case("error"))
+        || WORDS.into_iter().any(says);
+    let is_history = !tasks.is_empty() || !(is_error || entries().any(|(_, value)| holds(value)));
+    is_history.then_some((tasks, odd))
 }
 
 #[cfg(test)]
@@ -320,7 +334,27 @@ mod tests {
         assert_eq!(ids(json!([{"TaskID": 1}, {"TaskID": "2"}, {}])), Some((names(&["1", "2"]), 1)));
         assert_eq!((ids(json!([])), ids(json!({}))), (Some((vec![], 0)), Some((vec![], 0))));
         assert_eq!((ids(json!([{}])), ids(json!("x"))), (None, None));
-        assert_eq!(ids(json!({"status": "error", "msg": "try later"})), None, "an error is no empty history");
+        for empty in [
+            json!({"@id": "https://h/@datarequest_search"}),
+            json!({"@id": "x", "@components": {"actions": {}}}),
+        ] {
+            assert_eq!(ids(empty.clone()), Some((vec![], 0)), "{empty}");
+        }
+        assert_eq!(
+            ids(json!({"items_total": 0, "status": "ok", "msg": "", "next": null})),
+            Some((vec![], 3))
+        );
+        for none in [
+            json!({"status": "error", "msg": "try later"}),
+            json!({"@id": "x", "message": "try later"}),
+            json!({"detail": "not now"}),
+            json!({"error": {"code": 7}}),
+            json!({"status": "Error", "count": 0}),
+            json!({"": {"Status": "Queued"}}),
+            json!({"results": [{"TaskID": 1}]}),
+        ] {
+            assert_eq!(ids(none.clone()), None, "what is no history is no empty one: {none}");
+        }
         assert_eq!(ids(json!({"items": [{"taskId": 7}]})), Some((names(&["7"]), 0)));
         assert_eq!(ids(json!({"tasks": {"8": {}}})), Some((names(&["8"]), 0)));
     }
