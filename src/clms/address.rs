@@ -9,6 +9,9 @@ use url::Host;
 use super::error::ClmsError;
 use crate::live::Live;
 
+/// Asks a search for whole records.
+pub(super) const FULL: (&str, &str) = ("fullobjects", "1");
+
 /// The base address of the API, such as `https://land.copernicus.eu/api`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiAddress {
@@ -72,7 +75,8 @@ impl ApiAddress {
     /// The next page of a search: the service's path and query, at OUR address.
     ///
     /// Behind its proxy the service writes its inner host and sometimes drops or changes the path's prefix
-    /// (`/api`, `/++api++`, none at all), so everything before `@search` is ours.
+    /// (`/api`, `/++api++`, none at all), so everything before `@search` is ours. A link that forgets to ask for whole records
+    /// would lead to summaries.
     pub(super) fn next_page(&self, next: &str) -> Option<Url> {
         let stated = self.base.join(next).ok()?;
         let is_search = |segment: &str| segment == "@search" || segment.eq_ignore_ascii_case("%40search");
@@ -80,6 +84,9 @@ impl ApiAddress {
         let query = stated.query()?;
         let mut url = self.service("@search", &[]);
         url.set_query(Some(query));
+        if !stated.query_pairs().any(|(name, _)| name == FULL.0) {
+            url.query_pairs_mut().append_pair(FULL.0, FULL.1);
+        }
         Some(url)
     }
 }
@@ -244,6 +251,7 @@ mod tests {
         let api = api("https://land.copernicus.eu/api");
         for next in [
             "http://127.0.0.1:18080/@search?b_start=25&portal_type=DataSet",
+            "/@search?b_start=25&portal_type=DataSet&fullobjects=1",
             "https://land.copernicus.eu/api/@search?b_start=25&portal_type=DataSet",
             "http://evil.example/api/@search/?b_start=25&portal_type=DataSet",
             "https://land.copernicus.eu/++api++/en/%40search?b_start=25&portal_type=DataSet",
@@ -253,7 +261,7 @@ mod tests {
             let page = api.next_page(next).unwrap();
             assert_eq!(
                 page.as_str(),
-                "https://land.copernicus.eu/api/@search?b_start=25&portal_type=DataSet",
+                "https://land.copernicus.eu/api/@search?b_start=25&portal_type=DataSet&fullobjects=1",
                 "{next}"
             );
         }

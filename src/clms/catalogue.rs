@@ -11,6 +11,7 @@ use reqwest::Url;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::address::FULL;
 use super::client::Client;
 use super::counts::Endpoint;
 use super::dataset::DatasetRecord;
@@ -80,7 +81,7 @@ pub(super) struct Round {
     total: Option<usize>,
     /// Datasets that no round before has met.
     news: usize,
-    /// The service's links have led back to what was seen: only its count is of use.
+    /// The service's links have led back to what was seen, or to nothing: only its count is of use.
     lost: bool,
 }
 
@@ -138,6 +139,7 @@ impl Client {
         pages: &mpsc::Sender<Vec<DatasetRecord>>,
     ) -> Result<bool, ClmsError> {
         let mut url = self.page_at(0);
+        let mut is_linked = false;
         loop {
             round.asked.insert(url.clone());
             let answer = self.json(&self.get(Endpoint::Catalogue, url.clone(), false)).await?;
@@ -151,10 +153,16 @@ impl Client {
             }
             let count = page.items.len();
             round.items += count;
-            let known = round.repeated;
+            let (known, broken) = (round.repeated, round.broken);
             let records = round.take(page.items, sent);
             if !records.is_empty() && pages.send(records).await.is_err() {
                 return Ok(false);
+            }
+            if is_linked && round.broken - broken == count {
+                // summaries, or something else that is not the page that was asked for
+                (round.items, round.broken, round.lost) = (round.items - count, broken, true);
+                (url, is_linked) = (self.page_at(round.items), false);
+                continue;
             }
             if round.repeated - known == count {
                 (round.items, round.repeated) = (round.items - count, known);
@@ -170,7 +178,9 @@ impl Client {
                 None => count >= PAGE_SIZE,
             };
             let counted = || (more || link.is_some()).then(|| self.page_at(round.items));
-            let next = linked.filter(|next| !round.asked.contains(next)).or_else(counted);
+            let linked = linked.filter(|next| !round.asked.contains(next));
+            is_linked = linked.is_some();
+            let next = linked.or_else(counted);
             match next {
                 Some(next) if !round.asked.contains(&next) && round.asked.len() < MAX_PAGES => url = next,
                 _ => return Ok(true),
@@ -181,10 +191,8 @@ impl Client {
     /// The page that begins with item number `start`.
     fn page_at(&self, start: usize) -> Url {
         let (size, start) = (PAGE_SIZE.to_string(), start.to_string());
-        self.api.service(
-            "@search",
-            &[("portal_type", "DataSet"), ("fullobjects", "1"), ("b_size", &size), ("b_start", &start)],
-        )
+        self.api
+            .service("@search", &[("portal_type", "DataSet"), FULL, ("b_size", &size), ("b_start", &start)])
     }
 }
 

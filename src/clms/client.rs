@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use reqwest::header::ACCEPT;
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use super::address::{ApiAddress, LinkRules};
 use super::clock::ServiceClock;
 use super::counts::{Counts, Endpoint};
 use super::error::ClmsError;
-use super::http::{Answer, Failure, Limits, Transport, authorise, bad_answer};
+use super::http::{Answer, Failure, Limits, Transport, authorise, bad_answer, is_html};
 use super::ids::{DatasetUid, FileId, TaskId};
 use super::key::Credentials;
 use super::order::{OrderOutcome, order_body, order_outcome};
@@ -162,6 +162,11 @@ impl Client {
         let builder = || {
             let builder = reqwest::Client::builder()
                 .user_agent(&user_agent)
+                // without a word about it a server may compress as it likes
+                .default_headers(HeaderMap::from_iter([(
+                    ACCEPT_ENCODING,
+                    HeaderValue::from_static("identity"),
+                )]))
                 .connect_timeout(timeouts.connect)
                 .referer(false)
                 .retry(reqwest::retry::never());
@@ -244,10 +249,9 @@ impl Client {
                     Ok(_) => answer.message(),
                     Err(_) => "the answer is no JSON".to_owned(),
                 };
-                Err(ClmsError::UnknownOutcome {
-                    reason: format!("status {status}: {said}"),
-                    answered: status < 300,
-                })
+                // a web page is a proxy's word, not the service's
+                let answered = status < 300 && !is_html(&answer.headers, &answer.body);
+                Err(ClmsError::UnknownOutcome { reason: format!("status {status}: {said}"), answered })
             }
             _ => Err(answer.refusal()),
         }

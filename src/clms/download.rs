@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, RANGE};
@@ -20,6 +20,8 @@ use super::http::{bad_answer, head, host, is_html, unreachable};
 /// Slower than so many bytes in a second, over the whole stall limit, a download is as good as silent: a new
 /// connection costs nothing and may be faster.
 const SLOWEST: u64 = 100;
+/// What every zip begins with.
+const ZIP: &[u8] = b"PK";
 /// Redirects followed on the way to the file.
 const MAX_REDIRECTS: usize = 5;
 
@@ -140,6 +142,16 @@ impl Body {
 }
 
 impl Body {
+    /// As many bytes as a judgement takes, or all there are.
+    async fn beginning(&mut self) -> Result<Bytes, ClmsError> {
+        let mut first = BytesMut::new();
+        while first.len() < ZIP.len() {
+            let Some(bytes) = self.next().await? else { break };
+            first.extend_from_slice(&bytes);
+        }
+        Ok(first.freeze())
+    }
+
     /// Gives up a connection that is hardly better than a silent one.
     fn judge(&mut self) -> Result<(), ClmsError> {
         let (since, before) = *self.judged.get_or_insert_with(|| (Instant::now(), self.received));
@@ -161,7 +173,7 @@ impl Client {
     /// Check [`Download::start`]: hosts may ignore ranges and send everything.
     ///
     /// # Errors
-    /// [`ClmsError::LinkLost`] for 401, 403, 404, 410, web pages and redirects without an end, [`ClmsError::UnsafeLink`] for links (or redirects) that
+    /// [`ClmsError::LinkLost`] for every 4xx that does not pass, web pages and redirects without an end, [`ClmsError::UnsafeLink`] for links (or redirects) that
     /// lead into inner networks or are not encrypted, [`ClmsError::Server`], [`ClmsError::RateLimited`] and
     /// [`ClmsError::Unreachable`] when several attempts failed.
     pub async fn download(&self, url: &Url, range_from: u64) -> Result<Download, ClmsError> {
@@ -261,15 +273,15 @@ impl Client {
                 let total = content_length(response.headers());
                 self.downloading(response, 0, total, ranges).await
             }
-            401 | 403 | 404 | 410 => lost(format!("{} answers with status {status}", host(response.url()))),
             429 => Err(ClmsError::RateLimited { retry_after: asked() }),
             500.. => {
                 let msg = "the file host failed".to_owned();
                 Err(ClmsError::Server { status, msg, retry_after: asked() })
             }
-            400..500 => {
+            408 | 425 => {
                 Err(ClmsError::Refused { status, msg: "the file host does not take the request".to_owned() })
             }
+            400..500 => lost(format!("{} answers with status {status}", host(response.url()))),
             _ => Err(bad_answer(response.url(), format!("it has the unexpected status {status}"))),
         }
     }
@@ -291,14 +303,14 @@ impl Client {
         let stall = *self.stall.get();
         let response = Some(response);
         let mut body = Body { first: None, response, url, received: 0, expected, stall, judged: None };
-        // Some hosts call every file a web page: the first bytes tell what it is.
-        if said_html {
-            let first = if start > 0 { None } else { body.next().await? };
-            if !first.as_ref().is_some_and(|bytes| bytes.starts_with(b"PK")) {
+        // Some hosts call every file a web page: the first bytes tell what it is. A part of a file does not begin with them.
+        if said_html && start == 0 {
+            let first = body.beginning().await?;
+            if !first.starts_with(ZIP) {
                 let reason = format!("{} answers with a web page", host(&body.url));
                 return Err(ClmsError::LinkLost { reason });
             }
-            body.first = first;
+            body.first = Some(first);
         }
         Ok(Download { start, total, ranges, etag, body })
     }

@@ -105,7 +105,7 @@ pub enum ClmsError {
     UnknownOutcome {
         /// What happened after the order was sent.
         reason: String,
-        /// True when the service did answer with success, though with nothing useful: its work is done then.
+        /// True when the service did answer with success, though with nothing useful: as far as anybody knows it was taken.
         answered: bool,
     },
 }

@@ -114,15 +114,10 @@ impl Task {
     pub(super) fn read(value: &Value, base: Option<&Url>) -> Option<Self> {
         let fields = value.as_object()?;
         let get = |name: &str| wire::field(fields, name);
-        let datasets = match get("Datasets") {
-            Some(Value::Array(list)) => list.iter().filter_map(task_dataset).collect(),
-            // Children of CDSE tasks hold the one dataset without a list around it.
-            Some(single) => task_dataset(single).into_iter().collect(),
-            None => Vec::new(),
-        };
         Some(Self {
             status: TaskStatus::parse(&wire::text(get("Status")).unwrap_or_default()),
-            datasets,
+            // Children of CDSE tasks hold the one dataset without a list around it.
+            datasets: wire::list(get("Datasets")).into_iter().filter_map(task_dataset).collect(),
             download_urls: texts_inside(get("DownloadURL"))
                 .filter_map(|text| link(text.trim(), base))
                 .collect(),
@@ -161,12 +156,16 @@ impl Task {
 
     /// What to do about the task.
     ///
-    /// A `Queued` task with a link is finished: about one in fourteen stays so after a race in the service.
+    /// A `Queued` task with a link is finished: about one in fourteen stays so after a race in the service. One that is
+    /// still `In_progress` is where it has its end or its size, too: a link alone may be known before its file is there.
     /// `Cancelled` with a link stays cancelled: the operators or the user said so.
     pub fn outcome(&self) -> TaskOutcome {
         match &self.status {
             TaskStatus::Cancelled => TaskOutcome::Cancelled,
             TaskStatus::FinishedNok | TaskStatus::Rejected => TaskOutcome::Failed,
+            TaskStatus::InProgress if self.finalized.is_none() && self.file_size.is_none() => {
+                TaskOutcome::Open
+            }
             status => match self.download_urls.first() {
                 Some(url) => TaskOutcome::Finished { url: url.clone() },
                 None if *status == TaskStatus::FinishedOk => TaskOutcome::FinishedWithoutLink,
@@ -209,6 +208,9 @@ fn task_dataset(value: &Value) -> Option<TaskDataset> {
     })
 }
 
+/// What an error is called that comes in place of a history.
+const WORDS: [&str; 5] = ["msg", "message", "error", "error_description", "detail"];
+
 /// The tasks of `@datarequest_search`: an object keyed by task id, or a list of tasks that name their ids. Entries that
 /// are no tasks are left out and counted.
 pub(super) fn tasks_from_json(value: &Value, base: Option<&Url>) -> Option<(Vec<(TaskId, Task)>, usize)> {
@@ -220,15 +222,26 @@ pub(super) fn tasks_from_json(value: &Value, base: Option<&Url>) -> Option<(Vec<
         let odd = list.len() - tasks.len();
         return (odd == 0 || !tasks.is_empty()).then_some((tasks, odd));
     }
-    let entries = value.as_object()?;
+    let fields = value.as_object()?;
     // a history with something around it
-    if let Some(inner) = ["items", "tasks", "data"].into_iter().find_map(|name| entries.get(name)) {
+    if let Some(inner) = ["items", "tasks", "data"].into_iter().find_map(|name| fields.get(name)) {
         return tasks_from_json(inner, base);
     }
+    // what begins with an @ is about the answer, not about tasks
+    let entries =
+        || fields.iter().filter(|(name, _)| !name.starts_with('@') && !WORDS.contains(&name.as_str()));
     let tasks: Vec<_> =
-        entries.iter().filter_map(|(id, task)| Some((TaskId::parse(id)?, Task::read(task, base)?))).collect();
-    let odd = entries.len() - tasks.len();
-    (odd == 0 || !tasks.is_empty()).then_some((tasks, odd))
+        entries().filter_map(|(id, task)| Some((TaskId::parse(id)?, Task::read(task, base)?))).collect();
+    let odd = entries().count() - tasks.len();
+    // An empty history may come with a count or a date. An error is none, nor is one that holds what nobody understands.
+    let holds = |value: &Value| value.is_object() || value.as_array().is_some_and(|list| !list.is_empty());
+    let says =
+        |name: &str| fields.get(name).is_some_and(|said| holds(said) || wire::text(Some(said)).is_some());
+    let is_error = wire::text(fields.get("status"))
+        .is_some_and(|status| status.eq_ignore_ascii_case("error"))
+        || WORDS.into_iter().any(says);
+    let is_history = !tasks.is_empty() || !(is_error || entries().any(|(_, value)| holds(value)));
+    is_history.then_some((tasks, odd))
 }
 
 #[cfg(test)]
@@ -262,6 +275,18 @@ mod tests {
             TaskOutcome::Finished { url: Url::parse("https://h/results/1.zip").unwrap() }
         );
         assert_eq!(task.file_size, Some(12));
+    }
+
+    #[test]
+    fn a_task_in_progress_is_finished_when_it_has_more_than_a_link() {
+        for (field, value, is_open) in [
+            ("FileSize", json!(null), true),
+            ("FileSize", json!(12), false),
+            ("FinalizationDateTime", json!("2026-11-22T09:00:00"), false),
+        ] {
+            let task = task(json!({"Status": "In_progress", "DownloadURL": "https://h/1.zip", field: value}));
+            assert_eq!(task.outcome() == TaskOutcome::Open, is_open, "{task:?}");
+        }
     }
 
     #[test]
@@ -309,7 +334,27 @@ mod tests {
         assert_eq!(ids(json!([{"TaskID": 1}, {"TaskID": "2"}, {}])), Some((names(&["1", "2"]), 1)));
         assert_eq!((ids(json!([])), ids(json!({}))), (Some((vec![], 0)), Some((vec![], 0))));
         assert_eq!((ids(json!([{}])), ids(json!("x"))), (None, None));
-        assert_eq!(ids(json!({"status": "error", "msg": "try later"})), None, "an error is no empty history");
+        for empty in [
+            json!({"@id": "https://h/@datarequest_search"}),
+            json!({"@id": "x", "@components": {"actions": {}}}),
+        ] {
+            assert_eq!(ids(empty.clone()), Some((vec![], 0)), "{empty}");
+        }
+        assert_eq!(
+            ids(json!({"items_total": 0, "status": "ok", "msg": "", "next": null})),
+            Some((vec![], 3))
+        );
+        for none in [
+            json!({"status": "error", "msg": "try later"}),
+            json!({"@id": "x", "message": "try later"}),
+            json!({"detail": "not now"}),
+            json!({"error": {"code": 7}}),
+            json!({"status": "Error", "count": 0}),
+            json!({"": {"Status": "Queued"}}),
+            json!({"results": [{"TaskID": 1}]}),
+        ] {
+            assert_eq!(ids(none.clone()), None, "what is no history is no empty one: {none}");
+        }
         assert_eq!(ids(json!({"items": [{"taskId": 7}]})), Some((names(&["7"]), 0)));
         assert_eq!(ids(json!({"tasks": {"8": {}}})), Some((names(&["8"]), 0)));
     }
@@ -348,6 +393,13 @@ mod tests {
         assert_eq!(child.datasets.len(), 1);
         assert_eq!(child.outcome(), TaskOutcome::Open);
         assert!(!child.is_order_of(&DatasetUid::parse("d").unwrap(), &FileId::parse("f").unwrap()));
+    }
+
+    #[test]
+    fn datasets_whose_positions_have_become_keys_are_a_list() {
+        let ordered = json!({"DatasetID": "d", "FileID": "f"});
+        let task = task(json!({"Datasets": {"0": ordered}}));
+        assert!(task.is_order_of(&DatasetUid::parse("d").unwrap(), &FileId::parse("f").unwrap()));
     }
 
     #[test]

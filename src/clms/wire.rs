@@ -79,11 +79,15 @@ pub(super) fn number(value: Option<&Value>) -> Option<f64> {
 /// The `items` of a "mixed field" (`{"items": [...]}`), or of a bare list; a list whose positions have become keys
 /// (`{"items": {"0": …}}`) counts as one, and so does an item without a list around it.
 pub(super) fn items(value: Option<&Value>) -> Vec<&Value> {
-    let list = match value {
+    list(match value {
         Some(Value::Object(field)) => field.get("items"),
         bare => bare,
-    };
-    match list {
+    })
+}
+
+/// The entries of a list in these shapes.
+pub(super) fn list(value: Option<&Value>) -> Vec<&Value> {
+    match value {
         Some(Value::Array(list)) => list.iter().collect(),
         Some(Value::Object(keyed)) if keyed.values().all(Value::is_object) => keyed.values().collect(),
         Some(single @ Value::Object(_)) => vec![single],

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::clms::{DatasetUid, FileId, Task, TaskId, TaskOutcome};
+use crate::clms::{DatasetUid, FileId, Task, TaskId, TaskOutcome, TaskStatus};
 
 /// An open task without a job at the packer after this time never gets one.
 const STUCK: Duration = Duration::from_secs(3600);
@@ -32,30 +32,45 @@ pub fn is_for(task: &Task, dataset: &DatasetUid, file: &FileId) -> bool {
         if only.file.as_ref().is_some_and(|id| id.is(file)) && only.dataset.as_ref().is_none_or(|uid| uid.is(dataset)))
 }
 
-/// The task to adopt: the freshest finished one with a trusted link, else the oldest that is still open.
+/// True when the task names another product: ours would not be all that it brings. One that does not say what it is for
+/// contradicts nobody who knows its id.
+pub fn is_for_another(task: &Task, dataset: &DatasetUid, file: &FileId) -> bool {
+    task.datasets.iter().any(|part| {
+        part.file.as_ref().is_some_and(|id| !id.is(file))
+            || part.dataset.as_ref().is_some_and(|uid| !uid.is(dataset))
+    })
+}
+
+/// The task to adopt: the freshest finished one with a trusted link, else the oldest that is still open, else a finished one
+/// of unknown age.
 pub fn choose(tasks: &[(TaskId, Task)], wanted: &Wanted<'_>) -> Option<TaskId> {
     let ours = || {
         tasks
             .iter()
             .filter(|(id, task)| is_for(task, wanted.dataset, wanted.file) && !wanted.burned.contains(id))
     };
-    let finished = ours()
-        .filter(|(_, task)| matches!(task.outcome(), TaskOutcome::Finished { .. }))
-        // the link is younger than the order: where only its date is known, it counts
-        .filter_map(|(id, task)| Some((task.finalized.or(task.registered)?, id)))
+    let finished = || ours().filter(|(_, task)| matches!(task.outcome(), TaskOutcome::Finished { .. }));
+    // the link is younger than the order: where only its date is known, it counts
+    let ended = |task: &Task| task.finalized.or(task.registered);
+    let fresh = finished()
+        .filter_map(|(id, task)| Some((ended(task)?, id)))
         .filter(|(finalized, _)| age(*finalized, wanted.now) <= wanted.link_trust)
         .max();
-    if let Some((_, id)) = finished {
+    if let Some((_, id)) = fresh {
         return Some(id.clone());
     }
-    ours()
+    let open = ours()
         .filter(|(_, task)| task.outcome() == TaskOutcome::Open)
         // refused by the packer and queued for good (CLMS-API 8.3): it got no job there
         .filter(|(_, task)| {
-            task.fme_task_id.is_some() || task.registered.is_none_or(|then| age(then, wanted.now) < STUCK)
+            task.status == TaskStatus::InProgress
+                || task.fme_task_id.is_some()
+                || task.registered.is_none_or(|then| age(then, wanted.now) < STUCK)
         })
-        .min_by_key(|(id, task)| (task.registered, id.clone()))
-        .map(|(id, _)| id.clone())
+        .min_by_key(|(id, task)| (task.registered, id));
+    // a look at its link costs less than an order
+    let undated = || finished().filter(|(_, task)| ended(task).is_none()).max_by_key(|(id, _)| id);
+    open.or_else(undated).map(|(id, _)| id.clone())
 }
 
 /// Two open tasks that are the same: the reason for the service's DUPLICATED answer to everything.
@@ -172,6 +187,29 @@ mod tests {
     }
 
     #[test]
+    fn a_task_is_for_another_product_only_where_it_says_so() {
+        for (datasets, other) in [
+            (json!([]), false),
+            (json!(null), false),
+            (json!([{"DatasetID": DATASET, "FileID": FILE}]), false),
+            (json!([{"DatasetID": DATASET, "FileID": null}]), false),
+            (json!([{"DatasetID": DATASET.to_uppercase()}]), false),
+            (json!({"0": {"FileID": FILE}}), false),
+            (json!([{"DatasetID": DATASET, "FileID": "other"}]), true),
+            (json!({"0": {"FileID": "other"}}), true),
+            (json!([{"DatasetID": "other"}]), true),
+            (
+                json!([{"DatasetID": DATASET, "FileID": FILE}, {"DatasetID": DATASET, "FileID": "other"}]),
+                true,
+            ),
+        ] {
+            let (_, task) = task("1", json!({"Datasets": datasets}));
+            let (dataset, file) = (DatasetUid::parse(DATASET).unwrap(), FileId::parse(FILE).unwrap());
+            assert_eq!(is_for_another(&task, &dataset, &file), other, "{datasets}");
+        }
+    }
+
+    #[test]
     fn a_task_that_the_packer_never_took_is_not_waited_for() {
         let old = task("1", json!({"Status": "Queued", "FMETaskId": null}));
         let fresh = task(
@@ -180,6 +218,27 @@ mod tests {
         );
         assert_eq!(chosen(std::slice::from_ref(&old), &[]), None);
         assert_eq!(chosen(&[old, fresh], &[]).as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn a_task_in_progress_is_with_the_packer_whatever_number_it_has() {
+        for number in [json!(null), json!(0), json!("job-7")] {
+            let (id, task) = task("1", json!({"Status": "In_progress", "FMETaskId": number}));
+            assert_eq!(chosen(&[(id, task)], &[]).as_deref(), Some("1"), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_finished_task_of_unknown_age_is_better_than_an_order() {
+        let link = "http://127.0.0.1/1.zip";
+        let undated = task(
+            "1",
+            json!({"Status": "Finished_ok", "DownloadURL": link, "RegistrationDateTime": "yesterday"}),
+        );
+        let open = task("2", json!({"Status": "In_progress"}));
+        assert_eq!(chosen(std::slice::from_ref(&undated), &[]).as_deref(), Some("1"));
+        assert_eq!(chosen(&[undated.clone(), open], &[]).as_deref(), Some("2"));
+        assert_eq!(chosen(&[undated], &["1"]), None);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::ingest::Arrived;
 use super::failure::{Failure, FailureKind};
 use super::job::Event;
 use super::service::Service;
+use super::turn::Turn;
 
 /// Attempts without a single new byte before the download is given up.
 const ATTEMPTS: u32 = 5;
@@ -47,27 +48,47 @@ impl PackageFiles {
     }
 }
 
+/// How a download waits between its attempts.
+pub(super) struct Rest<'a> {
+    /// The first pause; it doubles each time.
+    pub(super) pause: Duration,
+    /// Left to another download while the host asks for patience: it does not hold up what comes from others.
+    pub(super) turn: Turn<'a>,
+}
+
+impl Rest<'_> {
+    /// Waits after so many attempts without a new byte, and for as long as the host asks.
+    async fn before_another(&mut self, fruitless: u32, asked: Option<Duration>) {
+        let own = self.pause * 2u32.pow(fruitless);
+        match asked.filter(|asked| *asked > own) {
+            Some(asked) => self.turn.lend(asked).await,
+            None => tokio::time::sleep(own).await,
+        }
+    }
+}
+
 /// Why one attempt ended.
 enum Broken {
     /// The link is of no use.
     Lost(String),
     /// Another attempt may help.
     Transient(ClmsError),
+    /// The host is there and does not give the file. Another attempt may help, else another link.
+    Refused(ClmsError),
     /// No attempt will help.
     Final(Failure),
 }
 
 /// Downloads `link`; tells bytes done and in all as they come, and asks `room` before the package may grow to a size,
-/// together with the size that the host states. `arrived` says what can be read of the `.part`. `pause` is the first one
-/// between attempts; it doubles each time.
+/// together with the size that the host states. `arrived` says what can be read of the `.part`. `rest` is between attempts.
 ///
 /// Dropping the future leaves the `.part` for the next attempt, and so does a lost link: the service may name it again.
-pub async fn download(
+pub(super) async fn download(
     service: &dyn Service,
     link: &Url,
     files: &PackageFiles,
     arrived: &watch::Sender<Arrived>,
-    pause: Duration,
+    mut rest: Rest<'_>,
     mut on_progress: impl FnMut(u64, Option<u64>) + Send,
     mut room: impl FnMut(u64, Option<u64>) -> Result<(), Failure> + Send,
 ) -> Event {
@@ -81,20 +102,23 @@ pub async fn download(
             Ok(()) => return Event::Downloaded,
             Err(broken) => broken,
         };
+        let is_refused = matches!(broken, Broken::Refused(_));
         match broken {
             Broken::Lost(what) => return Event::LinkLost(what),
             Broken::Final(failure) => return Event::Failed(failure),
-            Broken::Transient(error) => {
+            Broken::Transient(error) | Broken::Refused(error) => {
                 let reached = length(&files.part).await;
                 fruitless = if reached > furthest { 1 } else { fruitless + 1 };
                 furthest = furthest.max(reached);
+                if fruitless >= ATTEMPTS && is_refused {
+                    return Event::LinkLost(error.to_string());
+                }
                 if fruitless >= ATTEMPTS {
                     let message = format!("download broke off {fruitless} times without progress: {error}");
                     return Event::Failed(Failure::new(FailureKind::Offline, message));
                 }
                 tracing::warn!(%error, attempt = fruitless, "download broke off; going on from what is here");
-                let asked = error.retry_after().unwrap_or_default();
-                tokio::time::sleep(asked.max(pause * 2u32.pow(fruitless))).await;
+                rest.before_another(fruitless, error.retry_after()).await;
             }
         }
     }
@@ -136,8 +160,7 @@ async fn attempt(
                 done += bytes.len() as u64;
                 if done > granted {
                     // length unknown or wrong: ask in steps
-                    granted = done + STEP;
-                    room(granted, total).map_err(Broken::Final)?;
+                    granted = grant(done, total, room)?;
                 }
                 file.write_all(&bytes).await.map_err(|error| local(&files.part, &error))?;
                 on_progress(done, total);
@@ -154,7 +177,7 @@ async fn attempt(
     // what has arrived is kept, whatever the reason for the end
     file.flush().await.map_err(|error| local(&files.part, &error))?;
     arrived.send_modify(|arrived| arrived.bytes = done);
-    outcome.map_err(sort)?;
+    outcome.map_err(Broken::Transient)?;
     if let Some(total) = total.filter(|total| *total != done) {
         let reason = format!("{done} of {total} bytes arrived");
         if done > total {
@@ -187,6 +210,18 @@ async fn attempt(
     Ok(())
 }
 
+/// Asks for room for what has come, and for what comes next where there is some; gives up to where it reaches.
+fn grant(
+    done: u64,
+    total: Option<u64>,
+    room: &mut impl FnMut(u64, Option<u64>) -> Result<(), Failure>,
+) -> Result<u64, Broken> {
+    if room(done + STEP, total).is_ok() {
+        return Ok(done + STEP);
+    }
+    room(done, total).map(|()| done).map_err(Broken::Final)
+}
+
 /// Takes the gzip off a complete `.part`. What is broken in it is fetched again.
 async fn unwrap(
     files: &PackageFiles,
@@ -206,8 +241,7 @@ async fn unwrap(
         let plain = std::mem::take(decoder.get_mut());
         done += plain.len() as u64;
         if done > granted {
-            granted = done + STEP;
-            room(granted, None).map_err(Broken::Final)?;
+            granted = grant(done, None, room)?;
         }
         content.write_all(&plain).await.map_err(disk)?;
         match step {
@@ -252,9 +286,11 @@ fn local(path: &Path, error: &std::io::Error) -> Broken {
     Broken::Final(Failure::of_io(path, error))
 }
 
+/// What it means that a download does not begin.
 fn sort(error: ClmsError) -> Broken {
     match error {
         ClmsError::LinkLost { reason } => Broken::Lost(reason),
+        ClmsError::Refused { .. } | ClmsError::BadAnswer { .. } => Broken::Refused(error),
         ClmsError::UnsafeLink { .. } => Broken::Final(Failure::new(FailureKind::Service, error.to_string())),
         error => Broken::Transient(error),
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clms::{ClmsError, TaskId, TaskOutcome, TaskStatus};
@@ -23,13 +23,31 @@ use super::order::{failure, order};
 use super::poller::News;
 use super::shared::Inner;
 use super::state::{Progress, state_of};
+use super::turn::Turn;
 
-/// A wait ends when the service has said nothing useful about the task so many times, and for as long as
+/// What the service says of a task and what may pass counts when it was said so many times in a row, and for as long as
 /// [`Patience`](super::patience::Patience) says.
-const NONSENSE: u32 = 4;
-/// A task is lost when the service does not know it so many times in a row: ordering it anew beside one that is open
-/// poisons every later order.
-const VANISHED: u32 = 2;
+const DOUBTS: u32 = 4;
+
+/// The service deletes packages after this time (CLMS-API: "expires after 72 hours").
+const LINK_LIFETIME: Duration = Duration::from_secs(72 * 3600);
+
+/// Something that the service says of a task and that may pass: it races with itself, and ordering anew beside a task that
+/// is open is paid twice and poisons every later order.
+#[derive(Debug, Clone, Copy, Default)]
+struct Doubt {
+    since: Option<tokio::time::Instant>,
+    times: u32,
+}
+
+impl Doubt {
+    /// Hears it once more; true when it has lasted.
+    fn lasts(&mut self, patience: Duration) -> bool {
+        let since = *self.since.get_or_insert_with(tokio::time::Instant::now);
+        self.times += 1;
+        self.times >= DOUBTS && since.elapsed() >= patience
+    }
+}
 
 /// What is heard of a task, kept while its job goes through its states: a new question would begin a new wait.
 struct Watching {
@@ -94,7 +112,7 @@ pub(super) async fn drive(
             return;
         }
     };
-    if matches!(&outcome, Err(failure) if failure.kind == FailureKind::Cancelled) {
+    if matches!(&outcome, Err(failure) if failure.kind == FailureKind::Cancelled) && job.sent.is_none() {
         // first the books: whoever opens it anew writes its own line
         inner.forget(&key);
     }
@@ -188,7 +206,7 @@ async fn walk(
                 }
                 Event::Cancelled
             }
-            event = perform(inner, &job, driven, room, &mut watching, &mut ahead, journal) => event,
+            event = perform(inner, &mut job, driven, room, &mut watching, &mut ahead, journal) => event,
         };
         job = job.after(event);
     }
@@ -206,20 +224,6 @@ async fn expected_bytes(inner: &Inner, job: &Job) -> Option<u64> {
     }
 }
 
-/// Takes a turn; while others have it, whoever waits for the product is told so.
-async fn turn<'a>(gate: &'a Semaphore, driven: &watch::Sender<Driven>, others: &str) -> SemaphorePermit<'a> {
-    if let Ok(permit) = gate.try_acquire() {
-        return permit;
-    }
-    driven.send_modify(|driven| driven.progress.error = Some(format!("waiting for its turn: {others}")));
-    let permit = gate.acquire().await.expect("the gate is never closed");
-    driven.send_modify(|driven| {
-        driven.progress.error = None;
-        driven.progress.since = super::now();
-    });
-    permit
-}
-
 /// Tells the service that the task is not wanted, without waiting for it.
 fn withdraw(inner: &Arc<Inner>, job: &Job) {
     let Some(task) = job.task.clone() else { return };
@@ -235,7 +239,7 @@ fn withdraw(inner: &Arc<Inner>, job: &Job) {
 
 async fn perform(
     inner: &Arc<Inner>,
-    job: &Job,
+    job: &mut Job,
     driven: &watch::Sender<Driven>,
     room: &mut Option<Reservation>,
     watching: &mut Option<Watching>,
@@ -244,7 +248,7 @@ async fn perform(
 ) -> Event {
     match &job.step {
         Step::Order => {
-            let _turn = turn(&inner.order_gate, driven, "one order after another is sent").await;
+            let _turn = Turn::take(&inner.order_gate, driven, "one order after another is sent").await;
             // what has arrived of another task's package
             let _ = tokio::fs::remove_file(PackageFiles::below(&inner.cache.staging(&job.key)).part).await;
             let save = |job: &Job| {
@@ -257,11 +261,18 @@ async fn perform(
         }
         Step::Poll => poll(inner, job, driven, watching).await,
         Step::Download => {
-            let _turn = turn(&inner.download_gate, driven, "other packages are downloaded").await;
-            bring(inner, job, driven, room, ahead).await
+            match bring(inner, job, driven, room, ahead).await {
+                // a host that cannot be reached may be gone for good: past the lifetime of its link it is not waited for
+                Event::Failed(failure)
+                    if failure.kind == FailureKind::Offline && is_past_its_lifetime(job) =>
+                {
+                    Event::LinkLost(failure.message)
+                }
+                event => event,
+            }
         }
         Step::Convert => {
-            let _turn = turn(&inner.convert_gate, driven, "another product is converted").await;
+            let _turn = Turn::take(&inner.convert_gate, driven, "another product is converted").await;
             let _at_work = inner.counters.converting.enter();
             let begun = Instant::now();
             let event = process(inner, job, driven, room, ahead.take(), journal).await;
@@ -272,6 +283,12 @@ async fn perform(
     }
 }
 
+/// Whether the job's link is older than the service keeps a package, by our own clock.
+fn is_past_its_lifetime(job: &Job) -> bool {
+    let age = super::now().saturating_sub(job.linked.unwrap_or(job.began));
+    Duration::from_millis(age) > LINK_LIFETIME
+}
+
 /// Performs [`Step::Poll`] until the task ends or changes its state.
 async fn poll(
     inner: &Inner,
@@ -280,48 +297,56 @@ async fn poll(
     watching: &mut Option<Watching>,
 ) -> Event {
     let task_id = job.task.as_ref().expect("a polled job has a task");
+    let patience = inner.options().patience;
     let followed = watching.take().filter(|watching| watching.task == *task_id);
+    if followed.is_none() && job.link_losses > 0 {
+        // a file may come later than its link
+        driven.send_modify(|driven| {
+            driven.progress.error = Some("waiting for a download link that works".to_owned());
+        });
+        tokio::time::sleep(patience.link_pause * 2u32.pow(job.link_losses - 1)).await;
+    }
     let mut watched =
         followed.unwrap_or_else(|| Watching { task: task_id.clone(), news: inner.poller.follow(task_id) });
-    let mut nonsense: Option<(tokio::time::Instant, u32)> = None;
-    let mut vanished = 0;
+    let [mut nonsense, mut vanished, mut linkless] = [Doubt::default(); 3];
     while let Some(news) = watched.news.recv().await {
         match news {
-            // the service races with itself: what it does not know once may be there again
-            News::Vanished if vanished + 1 < VANISHED => vanished += 1,
-            News::Vanished => return Event::Vanished,
+            News::Vanished => {
+                if vanished.lasts(patience.reconcile) {
+                    return Event::Vanished;
+                }
+            }
             News::Refused(error) => return Event::Failed(failure(&error)),
             News::Delayed(error) => {
                 // a service that is away comes back, whatever stands in its place meanwhile
-                let patience = match error {
-                    ClmsError::BadAnswer { .. } | ClmsError::Refused { .. } => {
-                        Some(inner.options().patience.nonsense)
-                    }
-                    ClmsError::TokenRefused { .. } => Some(inner.options().patience.refusals),
+                let borne = match error {
+                    ClmsError::BadAnswer { .. } | ClmsError::Refused { .. } => Some(patience.nonsense),
+                    ClmsError::TokenRefused { .. } => Some(patience.refusals),
                     _ => None,
                 };
-                if let Some(patience) = patience {
-                    let (since, times) = nonsense.get_or_insert_with(|| (tokio::time::Instant::now(), 0));
-                    *times += 1;
-                    if *times >= NONSENSE && since.elapsed() >= patience {
-                        return Event::Failed(failure(&error));
-                    }
+                if borne.is_some_and(|patience| nonsense.lasts(patience)) {
+                    return Event::Failed(failure(&error));
                 }
                 driven.send_modify(|driven| {
                     driven.progress.error = Some(format!("waiting for the service: {error}"));
                 });
             }
             News::Task(task) => {
-                (nonsense, vanished) = (None, 0);
+                (nonsense, vanished) = (Doubt::default(), Doubt::default());
                 driven.send_modify(|driven| driven.progress.error = None);
-                if !task.datasets.is_empty() && !adopt::is_for(&task, &job.dataset, &job.file) {
+                if adopt::is_for_another(&task, &job.dataset, &job.file) {
                     return Event::Misdirected;
                 }
                 match task.outcome() {
                     TaskOutcome::Finished { url } => {
                         return Event::Finished { link: url, size: task.file_size };
                     }
-                    TaskOutcome::FinishedWithoutLink => return Event::Linkless,
+                    // the link may come an answer later
+                    TaskOutcome::FinishedWithoutLink => {
+                        if linkless.lasts(patience.nonsense) {
+                            return Event::Linkless;
+                        }
+                    }
                     TaskOutcome::Failed => {
                         let said = task.message.as_deref().unwrap_or("no reason given");
                         let message = format!(
@@ -337,6 +362,7 @@ async fn poll(
                         return Event::Failed(Failure::new(FailureKind::Service, message));
                     }
                     TaskOutcome::Open => {
+                        linkless = Doubt::default();
                         let remote = match task.status {
                             TaskStatus::InProgress => Remote::Running,
                             _ => Remote::Queued,

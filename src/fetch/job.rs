@@ -5,7 +5,7 @@
 //!   ▲        │ ▲         │           │
 //!   │        │ └─────────┤ link lost │ package damaged: once more
 //!   └────────┴───────────┘           ▼
-//!      task gone, link lost twice  Failed
+//!      task gone, link lost again  Failed
 //! ```
 //!
 //! The driver saves the job, performs what its [`Step`] asks for, and feeds the outcome back as an [`Event`].
@@ -22,8 +22,9 @@ use super::failure::{Failure, FailureKind};
 
 /// How often a lost or vanished order may be replaced by a new one.
 const REORDERS: u32 = 1;
-/// How often the link of one task may be lost before the task is given up.
-const LINK_LOSSES: u32 = 2;
+/// How often the link of one task may be lost, in half a minute, before the task is given up: a file may come later than
+/// its link.
+const LINK_LOSSES: u32 = 5;
 /// How often a damaged package is downloaded again.
 const DAMAGED_DOWNLOADS: u32 = 1;
 
@@ -80,6 +81,9 @@ pub struct Job {
     pub remote: Option<Remote>,
     /// Where the package lies.
     pub link: Option<Url>,
+    /// Milliseconds since 1970 when the service first named `link`.
+    #[serde(default)]
+    pub linked: Option<u64>,
     /// Size of the package in bytes as the catalogue declares it, later as the service announced it; a hint, the download
     /// itself is the truth.
     pub announced: Option<u64>,
@@ -94,7 +98,8 @@ pub struct Job {
     /// Failures in a row.
     #[serde(default)]
     pub failures: u32,
-    /// Milliseconds since 1970 when an order was sent whose outcome is not known yet.
+    /// Milliseconds since 1970 when an order was sent whose outcome is not known yet. Kept over failures: as long as it
+    /// may still show up at the service, another one would be a second one.
     #[serde(default)]
     pub sent: Option<u64>,
     /// The publication ([`CacheDir::identity`](crate::store::layout::CacheDir::identity)) that the result takes the place
@@ -123,7 +128,7 @@ pub enum Event {
     Vanished,
     /// The service says that the task is finished, and names no usable link.
     Linkless,
-    /// The link answers 403, 404, 410 or something that is no package.
+    /// The link answers that it leads nowhere, or with something that is no package.
     LinkLost(String),
     /// The package is complete in staging.
     Downloaded,
@@ -161,6 +166,7 @@ impl Job {
             task: None,
             remote: None,
             link: None,
+            linked: None,
             announced: target.declared,
             burned: Vec::new(),
             reorders: 0,
@@ -220,6 +226,9 @@ impl Job {
                 self.order_again("the service made a task for another product")
             }
             (Step::Poll, Event::Finished { link, size }) => {
+                if self.link.as_ref() != Some(&link) {
+                    self.linked = Some(super::now());
+                }
                 self.link = Some(link);
                 self.announced = size;
                 self.step = Step::Download;
@@ -231,7 +240,7 @@ impl Job {
             (Step::Download, Event::LinkLost(what)) => {
                 self.link_losses += 1;
                 if self.link_losses < LINK_LOSSES {
-                    // ask the status once more: the service may have a fresh link
+                    // ask the status again: the service may have a fresh link, or the file may be there now
                     self.step = Step::Poll;
                 } else {
                     self.order_again(&what);
@@ -352,16 +361,21 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_lost_link_asks_once_more_orders_once_more_then_fails() {
+    fn a_lost_link_asks_again_orders_once_more_then_fails() {
         let lost = || Event::LinkLost("404".into());
-        let job = walk([Event::Ordered(task(1)), finished(), lost()]);
-        assert_eq!((&job.step, &job.task), (&Step::Poll, &Some(task(1))));
-        let job = job.after(finished()).after(lost());
+        let loses = |mut job: Job| {
+            for _ in 1..LINK_LOSSES {
+                let linked = job.linked;
+                job = job.after(finished()).after(lost());
+                assert_eq!(job.step, Step::Poll);
+                assert!(linked.is_none_or(|linked| job.linked == Some(linked)), "the link is the same");
+            }
+            job.after(finished()).after(lost())
+        };
+        let job = loses(walk([Event::Ordered(task(1))]));
         assert_eq!(job.step, Step::Order);
         assert_eq!(job.burned, [task(1)]);
-        let job = job.after(Event::Ordered(task(2))).after(finished()).after(lost());
-        assert_eq!(job.step, Step::Poll);
-        let job = job.after(finished()).after(lost());
+        let job = loses(job.after(Event::Ordered(task(2))));
         assert!(matches!(job.step, Step::Failed(Failure { kind: FailureKind::Service, .. })));
     }
 

@@ -10,7 +10,7 @@ use crate::store::inventory::{Lease, Reservation};
 
 use super::ahead::Ahead;
 use super::convert::{Places, convert};
-use super::download::{PackageFiles, download};
+use super::download::{PackageFiles, Rest, download};
 use super::failure::{Failure, FailureKind};
 use super::flights::Driven;
 use super::job::{Event, Job};
@@ -18,6 +18,7 @@ use super::journal::Journal;
 use super::shared::Inner;
 use super::speed::{Speed, seconds_left};
 use super::state::{ProductState, Progress};
+use super::turn::Turn;
 
 /// How often progress below one percent is told.
 const TELL: Duration = Duration::from_millis(100);
@@ -31,11 +32,13 @@ pub(super) async fn bring(
     ahead: &mut Option<Ahead>,
 ) -> Event {
     let link = job.link.as_ref().expect("a downloading job has a link");
+    let turn = Turn::take(&inner.download_gate, driven, "other packages are downloaded").await;
     let staging = match inner.cache.stage(&job.key) {
         Ok(staging) => staging,
         Err(error) => return Event::Failed(Failure::of_store(&error)),
     };
-    let limit = inner.options().max_package;
+    let options = inner.options();
+    let limit = options.max_package;
     // a hint: the length that the host gives is what counts, and what is checked
     let announced = job.announced.unwrap_or(0).min(limit.unwrap_or(u64::MAX));
     let (reservation, too_large) = match reserve_announced(inner, room, announced) {
@@ -55,7 +58,7 @@ pub(super) async fn bring(
         link,
         &files,
         following.arrived(),
-        inner.options().patience.download_pause,
+        Rest { pause: options.patience.download_pause, turn },
         |done, total| {
             let news = done.saturating_sub(last.unwrap_or(done));
             last = Some(done);

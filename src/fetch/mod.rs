@@ -34,6 +34,7 @@ mod staging;
 pub mod state;
 #[cfg(test)]
 pub(crate) mod tests;
+mod turn;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -23,17 +23,17 @@ const REFUSALS: u32 = 6;
 
 /// Performs [`Step::Order`](super::job::Step::Order). The caller sees to it that only one runs at a time per account.
 ///
-/// `save` makes the job durable before an order leaves: a crash right after it is then reconciled, not repeated.
+/// However it ends, dropped or not, `job` says whether an order may be under way (`sent`): the next attempt looks for it.
+/// `save` makes that durable before an order leaves: a crash right after it is then reconciled, not repeated.
 pub async fn order(
     service: &dyn Service,
-    job: &Job,
+    job: &mut Job,
     link_trust: Duration,
     patience: Patience,
     orders: &Tally<counters::OrderOutcome>,
     save: impl Fn(&Job) -> Result<(), Failure> + Send + Sync,
 ) -> Event {
-    let mut job = job.clone();
-    match try_order(service, &mut job, link_trust, &patience, orders, save).await {
+    match try_order(service, job, link_trust, &patience, orders, save).await {
         Ok(event) => event,
         Err(failure) => Event::Failed(failure),
     }
@@ -50,7 +50,7 @@ async fn try_order(
     if job.replaces.is_some() && job.sent.is_none() {
         burn_finished(service, job).await?;
     }
-    // an order of the last run may still be on its way into the service's books
+    // an order of the last attempt may still be on its way into the service's books
     let age = job.sent.map(|sent| Duration::from_millis(super::now().saturating_sub(sent)));
     let wait = age.map_or(Duration::ZERO, |age| patience.reconcile.saturating_sub(age));
     if let Some(task) = look_for(service, job, link_trust, patience, wait).await? {
@@ -64,13 +64,14 @@ async fn try_order(
         Failure::new(FailureKind::Service, message)
     };
     for attempt in 1..=ORDER_ATTEMPTS {
-        job.sent = Some(super::now());
-        save(job)?;
+        let sent = Some(super::now());
+        save(&Job { sent, ..job.clone() })?;
+        job.sent = sent;
         let outcome = service.order(&job.dataset, &job.file).await;
         orders.one(counted(&outcome));
         tracing::debug!(path = job.path, data_id = %job.data_id(), attempt, ?outcome, "order sent");
         // the answer may be worth nothing while the order stands: look before sending another
-        let wait = match outcome {
+        let (stands, failed) = match outcome {
             Ok(OrderOutcome::Accepted(task)) => return Ok(Event::Ordered(task)),
             Ok(OrderOutcome::Refused { task, msg }) => {
                 let task = withdraw(service, job, task).await;
@@ -78,26 +79,33 @@ async fn try_order(
                 return Ok(Event::Refused { task, failure: Failure::new(FailureKind::Service, message) });
             }
             Ok(OrderOutcome::Duplicate) => {
+                job.sent = None;
                 return duplicate(service, job, link_trust).await.map(Event::Ordered);
             }
             Ok(OrderOutcome::AcceptedWithoutId) => {
-                last = shows_none("it answers without a task id".to_owned());
-                patience.reconcile_answered
+                (true, shows_none("it answers without a task id".to_owned()))
             }
-            Err(ClmsError::UnknownOutcome { reason, answered }) => {
-                last = shows_none(reason);
-                if answered { patience.reconcile_answered } else { patience.reconcile }
-            }
+            Err(ClmsError::UnknownOutcome { reason, answered }) => (answered, shows_none(reason)),
             // nobody has looked at the order; whether a token is good again shows in the search
             Err(error @ ClmsError::TokenRefused { .. }) => {
-                last = failure(&error);
-                Duration::ZERO
+                job.sent = None;
+                (false, failure(&error))
             }
-            Err(error) => return Err(failure(&error)),
+            Err(error) => {
+                job.sent = None;
+                return Err(failure(&error));
+            }
         };
+        let wait = job.sent.map_or(Duration::ZERO, |_| patience.reconcile);
         if let Some(task) = look_for(service, job, link_trust, patience, wait).await? {
             return Ok(Event::Ordered(task));
         }
+        last = failed;
+        // the service has said yes: what it does not show yet is looked for again by the next attempt
+        if stands {
+            break;
+        }
+        job.sent = None;
     }
     Err(last)
 }
@@ -116,7 +124,8 @@ fn counted(outcome: &Result<OrderOutcome, ClmsError>) -> counters::OrderOutcome 
     }
 }
 
-/// Searches the account's tasks for ours, at once and then again and again for as long as `wait`.
+/// Searches the account's tasks for ours, at once and then again and again for as long as `wait`. Until then a service that
+/// is away is borne: an order may be under way.
 async fn look_for(
     service: &dyn Service,
     job: &Job,
@@ -128,14 +137,20 @@ async fn look_for(
     let mut pause = patience.search_pause;
     let mut nonsense = 0;
     loop {
-        match service.tasks().await {
+        let answer = service.tasks().await;
+        let left = wait.saturating_sub(began.elapsed());
+        match answer {
             Ok(tasks) => {
                 nonsense = 0;
                 let found = adoptable(&tasks, job, link_trust);
-                if found.is_some() || began.elapsed() >= wait {
+                if found.is_some() || left.is_zero() {
                     return Ok(found);
                 }
-                tokio::time::sleep(pause.min(wait.saturating_sub(began.elapsed()))).await;
+                tokio::time::sleep(pause.min(left)).await;
+            }
+            Err(error) if error.is_transient() && error.retry_after().unwrap_or_default() < left => {
+                let asked = error.retry_after().unwrap_or_default();
+                tokio::time::sleep(pause.min(left).max(asked)).await;
             }
             Err(error) => {
                 nonsense += 1;

@@ -11,8 +11,6 @@ pub struct Patience {
     /// How long an order whose outcome is unknown is looked for before it counts as never made: the service itself
     /// waits up to 10 s for its packer, and stores the task only then (CLMS-API 3.1).
     pub reconcile: Duration,
-    /// The same when the service did answer, though nothing useful: then the task is stored.
-    pub reconcile_answered: Duration,
     /// First pause between two searches for an order; doubles each time.
     pub search_pause: Duration,
     /// How long the service may say nothing but nonsense about a task. A slip of a proxy passes; what lasts is told to
@@ -23,6 +21,8 @@ pub struct Patience {
     pub refusals: Duration,
     /// First pause between two attempts at a download; doubles each time.
     pub download_pause: Duration,
+    /// First pause between the loss of a link and the question for it; doubles each time.
+    pub link_pause: Duration,
     /// Pauses between two fetches of one product are so many times shorter than [`FailureKind::pause`](super::failure::FailureKind::pause) says.
     pub hurry: u32,
 }
@@ -31,11 +31,11 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             reconcile: Duration::from_secs(20),
-            reconcile_answered: Duration::from_secs(3),
             search_pause: Duration::from_millis(400),
             nonsense: Duration::from_secs(20),
             refusals: Duration::from_secs(120),
             download_pause: Duration::from_millis(500),
+            link_pause: Duration::from_secs(2),
             hurry: 1,
         }
     }
@@ -48,11 +48,11 @@ impl Patience {
         let times = times.max(1);
         Self {
             reconcile: self.reconcile / times,
-            reconcile_answered: self.reconcile_answered / times,
             search_pause: self.search_pause / times,
             nonsense: self.nonsense / times,
             refusals: self.refusals / times,
             download_pause: self.download_pause / times,
+            link_pause: self.link_pause / times,
             hurry: self.hurry * times,
         }
     }

@@ -63,6 +63,7 @@ async fn a_file_comes_whole_and_without_credentials() {
         (None, None, None)
     );
     assert!(seen[0].header("user-agent").unwrap().starts_with("clmsfs/"));
+    assert_eq!(seen[0].header("accept-encoding"), Some("identity"));
 }
 
 #[tokio::test]
@@ -128,11 +129,33 @@ async fn a_zip_that_its_host_calls_a_web_page_is_a_zip() {
     let download = server.client(None).download(&server.url("/1.zip"), 0).await.unwrap();
     assert_eq!(download.total, Some(FILE.len() as u64));
     assert_eq!(collect(download).await.unwrap(), FILE);
+
+    // A part of it, which begins like nothing in particular.
+    let server = Server::start(|_, seen| {
+        let mut response = part(seen);
+        response.headers_mut().insert("content-type", "text/html".parse().unwrap());
+        response
+    })
+    .await;
+    let download = server.client(None).download(&server.url("/1.zip"), 5).await.unwrap();
+    assert_eq!(collect(download).await.unwrap(), &FILE[5..]);
+
+    // Byte by byte.
+    let server = Server::start(|_, _| {
+        let bytes = futures_util::stream::iter(FILE).then(async |byte| {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Ok::<_, std::io::Error>(std::slice::from_ref(byte))
+        });
+        Response::builder().header("content-type", "text/html").body(Body::from_stream(bytes)).unwrap()
+    })
+    .await;
+    let download = server.client(None).download(&server.url("/1.zip"), 0).await.unwrap();
+    assert_eq!(collect(download).await.unwrap(), FILE);
 }
 
 #[tokio::test]
 async fn lost_links_are_told_from_passing_failures() {
-    for status in [401, 403, 404, 410] {
+    for status in [400, 401, 402, 403, 404, 405, 410, 416, 451] {
         let server = Server::start(move |_, _| empty(status)).await;
         let error = server.client(None).download(&server.url("/1.zip"), 0).await.unwrap_err();
         assert!(matches!(error, ClmsError::LinkLost { .. }), "{status}: {error}");
@@ -141,6 +164,14 @@ async fn lost_links_are_told_from_passing_failures() {
     let server = Server::start(|_, _| html(200)).await;
     let error = server.client(None).download(&server.url("/1.zip"), 0).await.unwrap_err();
     assert!(matches!(error, ClmsError::LinkLost { .. }), "{error}");
+    for status in [202, 302, 408, 425] {
+        let server = Server::start(move |_, _| empty(status)).await;
+        let error = server.client(None).download(&server.url("/1.zip"), 0).await.unwrap_err();
+        assert!(
+            matches!(error, ClmsError::Refused { .. } | ClmsError::BadAnswer { .. }),
+            "{status}: {error}"
+        );
+    }
 
     let server = Server::start(|number, _| if number < 2 { empty(503) } else { file() }).await;
     let download = server.client(None).download(&server.url("/1.zip"), 0).await.unwrap();

@@ -42,9 +42,14 @@ async fn an_order_that_may_have_arrived_is_never_sent_again() {
         assert!(!error.is_transient());
         assert_eq!(server.count("@datarequest_post"), 1);
     }
-    let server = queue(|_, _| html(200)).await;
-    let error = server.client_with_key().order(&dataset, &file).await.unwrap_err();
-    assert!(matches!(error, ClmsError::UnknownOutcome { .. }), "{error}");
+    for (answer_to, is_the_services) in [(html as fn(u16) -> _, false), (empty, true)] {
+        let server = queue(move |_, _| answer_to(201)).await;
+        let error = server.client_with_key().order(&dataset, &file).await.unwrap_err();
+        assert!(
+            matches!(error, ClmsError::UnknownOutcome { answered, .. } if answered == is_the_services),
+            "{error}"
+        );
+    }
 
     let tokens = Server::start(|_, _| token_answer("t")).await;
     for (bytes, hang) in

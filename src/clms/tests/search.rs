@@ -61,6 +61,7 @@ async fn all_pages_come_from_our_address_without_a_token() {
         assert_eq!(seen.path, "/api/@search");
         assert_eq!(seen.header("authorization"), None);
         assert_eq!(seen.header("accept"), Some("application/json"));
+        assert_eq!(seen.header("accept-encoding"), Some("identity"));
         assert_eq!(seen.header("user-agent"), Some(concat!("clmsfs/", env!("CARGO_PKG_VERSION"))));
         assert_eq!(param(&seen, "fullobjects").as_deref(), Some("1"));
     }
@@ -161,6 +162,23 @@ async fn pages_are_found_without_links_and_without_a_right_count() {
         .await;
         assert_eq!(numbers(&server).await, ((0..250).collect(), Coverage::Complete), "{what}");
         assert!(server.seen().len() <= 5, "{what}: {} requests", server.seen().len());
+    }
+    // Summaries wherever whole records were not asked for, and links that do not ask or that lead to summaries all the same.
+    for next in ["/@search?b_start=", "/@search?fullobjects=1&summaries=1&b_start="] {
+        let server = Server::start(move |_, seen| {
+            let mut page = page(seen, 250, 100, "/");
+            if param(seen, "fullobjects").is_none() || param(seen, "summaries").is_some() {
+                page["items"].as_array_mut().unwrap().iter_mut().for_each(|item| item["UID"] = json!(null));
+            }
+            if page["batching"].is_object() {
+                let start: usize = param(seen, "b_start").unwrap().parse().unwrap();
+                page["batching"]["next"] = json!(format!("{next}{}", start + 100));
+            }
+            answer(200, &page)
+        })
+        .await;
+        assert_eq!(numbers(&server).await, ((0..250).collect(), Coverage::Complete), "{next}");
+        assert!(server.seen().len() <= 4, "{next}: {} requests", server.seen().len());
     }
     // Smaller pages than were asked for, without links.
     let server = Server::start(|_, seen| {

@@ -91,6 +91,21 @@ async fn the_largest_package_is_a_setting() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_package_of_unknown_length_may_be_as_large_as_the_largest() {
+    for (largest, arrives) in [(1000, true), (999, false)] {
+        let mut house = House::new();
+        house.options.max_package = Some(largest);
+        house.service.world().last_download = Delivery::UnknownLength;
+        let engine = house.engine();
+        let result = engine.request(&target(1), 7, false).unwrap().wait().await;
+        assert_eq!(result.is_ok(), arrives, "{result:?}");
+        if let Err(failure) = result {
+            assert!(failure.message.contains("has 1000 bytes"), "{failure}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_product_evicts_an_old_one_but_not_a_pinned_one() {
     let mut house = House::new();
     house.budget = 4 << 20;

@@ -111,10 +111,13 @@ async fn a_link_that_is_lost_for_a_moment_costs_nothing_that_has_arrived() {
     assert_eq!(downloads(deliveries).await, (vec![0, 300, 300], Ok(())));
     // Another order's package is another file.
     let house = House::new();
-    house.service.world().downloads = vec![Delivery::BreaksAt(300), Delivery::Lost, Delivery::Lost].into();
+    let mut deliveries = vec![Delivery::Lost; 5];
+    deliveries.insert(0, Delivery::BreaksAt(300));
+    house.service.world().downloads = deliveries.into();
     let engine = house.engine();
     engine.request(&target(1), 7, false).unwrap().wait().await.unwrap();
-    assert_eq!((house.service.downloads(), house.service.orders()), (vec![0, 300, 300, 0], 2));
+    let offsets = vec![0, 300, 300, 300, 300, 300, 0];
+    assert_eq!((house.service.downloads(), house.service.orders()), (offsets, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,6 +130,27 @@ async fn a_download_host_that_asks_for_patience_gets_it() {
         let before = tokio::time::Instant::now();
         assert_eq!(downloads(vec![Delivery::Fails(error)]).await, (vec![0, 0], Ok(())));
         assert!(before.elapsed() >= wait);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_host_that_asks_for_patience_holds_up_no_other() {
+    let house = House::new();
+    let wait = std::time::Duration::from_secs(3600);
+    let limited = ClmsError::RateLimited { retry_after: Some(wait) };
+    house.service.world().verdicts = (1..=4).map(|number| (target(number).file, limited.clone())).collect();
+    let engine = house.engine();
+    let mut held_up = Vec::new();
+    for number in 1..=4 {
+        held_up.push(engine.request(&target(number), 7, false).unwrap());
+    }
+    until("all four are asked for", || house.service.downloads().len() == 4).await;
+    let before = tokio::time::Instant::now();
+    engine.request(&target(5), 7, false).unwrap().wait().await.unwrap();
+    assert!(before.elapsed() < wait / 10, "{:?}", before.elapsed());
+    house.service.world().verdicts.clear();
+    for ticket in held_up {
+        ticket.wait().await.unwrap();
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod fake;
 
 mod ahead;
 mod budget;
+mod doubt;
 mod download;
 mod failure;
 mod flow;

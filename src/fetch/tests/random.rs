@@ -132,9 +132,9 @@ proptest! {
             prop_assert_eq!(state, if outcome.is_ok() { ProductState::Ready } else { ProductState::Failed });
             // an order and one in its place, each sent at most three times when answers are lost
             prop_assert!(service.orders() <= 6, "{} orders", service.orders());
-            prop_assert!(service.searches() <= 2 * 14, "{} searches", service.searches());
-            prop_assert!(service.polls() <= 60, "{} polls", service.polls());
-            prop_assert!(service.downloads().len() <= 60, "{} downloads", service.downloads().len());
+            prop_assert!(service.searches() <= 2 * 22, "{} searches", service.searches());
+            prop_assert!(service.polls() <= 200, "{} polls", service.polls());
+            prop_assert!(service.downloads().len() <= 120, "{} downloads", service.downloads().len());
             prop_assert!(house.converter.conversions() <= 2);
             match outcome {
                 // half a package is kept with its room

@@ -8,6 +8,7 @@
 
 mod answers;
 mod credentials;
+mod late;
 mod manners;
 mod network;
 mod packages;

@@ -26,6 +26,8 @@ pub(crate) enum Stage {
     /// Done, with this announced size.
     Sized(u64),
     DoneWithoutLink,
+    /// Done; which file it is for is not said.
+    DoneWithoutFile,
     QueuedWithLink,
     Nok,
     Rejected,
@@ -80,6 +82,8 @@ pub(crate) enum Delivery {
     Long,
     Html,
     Lost,
+    /// Lost until then, whole from then on.
+    LostUntil(Instant),
     Fails(ClmsError),
 }
 
@@ -122,7 +126,9 @@ impl Record {
         let mut task = json!({
             "Status": match stage {
                 Stage::Running => "In_progress",
-                Stage::Done | Stage::Sized(_) | Stage::DoneWithoutLink => "Finished_ok",
+                Stage::Done | Stage::Sized(_) | Stage::DoneWithoutLink | Stage::DoneWithoutFile => {
+                    "Finished_ok"
+                }
                 Stage::Nok => "Finished_nok",
                 Stage::Rejected => "Rejected",
                 Stage::Cancelled => "Cancelled",
@@ -131,7 +137,10 @@ impl Record {
             "Datasets": [{"DatasetID": self.dataset, "FileID": self.file}],
             "RegistrationDateTime": Timestamp::now().to_string(),
         });
-        if let Stage::Done | Stage::Sized(_) | Stage::QueuedWithLink = stage {
+        if let Stage::DoneWithoutFile = stage {
+            task["Datasets"][0]["FileID"] = json!(null);
+        }
+        if let Stage::Done | Stage::Sized(_) | Stage::DoneWithoutFile | Stage::QueuedWithLink = stage {
             task["DownloadURL"] = json!(format!("http://127.0.0.1/{}.zip", self.id));
             task["FinalizationDateTime"] = json!(self.finalized.to_string());
         }
@@ -401,6 +410,7 @@ impl Service for FakeService {
             let length = package.len() as u64;
             let (start, total, bytes, broken) = match delivery {
                 Delivery::Whole => (from, Some(length), package, false),
+                Delivery::LostUntil(then) if Instant::now() >= then => (from, Some(length), package, false),
                 Delivery::BreaksAt(end) => {
                     (from, Some(length), package[..end.clamp(from as usize, package.len())].to_vec(), true)
                 }
@@ -412,7 +422,9 @@ impl Service for FakeService {
                 Delivery::Short => (from, Some(length + 10), package, false),
                 Delivery::Long => (from, Some(length - 10), package, false),
                 Delivery::Html => (0, None, b"<!DOCTYPE html><p>Sorry".to_vec(), false),
-                Delivery::Lost => return Err(ClmsError::LinkLost { reason: "status 404".to_owned() }),
+                Delivery::Lost | Delivery::LostUntil(_) => {
+                    return Err(ClmsError::LinkLost { reason: "status 404".to_owned() });
+                }
                 Delivery::Fails(error) => return Err(error),
             };
             let rest = bytes.get(start as usize..).unwrap_or_default().to_vec();
