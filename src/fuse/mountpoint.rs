@@ -157,14 +157,16 @@ pub fn mounts() -> Vec<PathBuf> {
 
 /// Those of them that `user` has mounted.
 pub fn mounts_of(user: u32) -> Vec<PathBuf> {
-    lines_of(user).iter().filter_map(|line| our_mount(line)).collect()
+    lines_of(user, &[]).iter().filter_map(|line| our_mount(line)).collect()
 }
 
-/// The lines of the kernel's table (proc(5), mountinfo) about them.
-pub fn lines_of(user: u32) -> Vec<String> {
+/// The lines of the kernel's table (proc(5), mountinfo) about them, and about clmsfs mounts at these `places`.
+pub fn lines_of(user: u32, places: &[PathBuf]) -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let is_theirs = |line: &&str| mounted_by(line) == Some(user) && our_mount(line).is_some();
-    table.lines().filter(is_theirs).map(str::to_owned).collect()
+    let is_wanted = |line: &&str| {
+        our_mount(line).is_some_and(|place| mounted_by(line) == Some(user) || places.contains(&place))
+    };
+    table.lines().filter(is_wanted).map(str::to_owned).collect()
 }
 
 /// Who has mounted what a line of mountinfo tells of, for FUSE.
