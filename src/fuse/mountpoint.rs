@@ -73,7 +73,7 @@ pub fn prepare(path: &Path) -> Result<PathBuf, MountpointError> {
     // a dead mount may lie over another dead one, but not without end
     for _ in 0..MOST_DEAD {
         match inspect(path) {
-            Err(MountpointError::Io { source, .. }) if is_dead(&source) => {
+            Err(MountpointError::Io { source, .. }) if means_dead(&source) => {
                 tracing::warn!(mountpoint = %path.display(), "a dead mount is in the way; it is detached");
                 detach(path)?;
             }
@@ -89,10 +89,10 @@ pub fn prepare(path: &Path) -> Result<PathBuf, MountpointError> {
 /// [`MountpointError::Unmount`].
 pub fn detach_dead(path: &Path) -> Result<(), MountpointError> {
     for _ in 0..MOST_DEAD {
-        match count_blocks(path) {
-            Err(error) if is_dead(&error) => detach(path)?,
-            _ => break,
+        if !is_dead(path) {
+            break;
         }
+        detach(path)?;
     }
     Ok(())
 }
@@ -119,8 +119,13 @@ fn inspect(path: &Path) -> Result<PathBuf, MountpointError> {
     }
 }
 
+/// True where the process behind a mount is gone. One that hangs keeps whoever asks waiting.
+pub fn is_dead(path: &Path) -> bool {
+    count_blocks(path).is_err_and(|error| means_dead(&error))
+}
+
 /// True for what the kernel answers when the process behind a mount is gone.
-fn is_dead(error: &io::Error) -> bool {
+fn means_dead(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOTCONN)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::support::meddler::{self, Meddler};
 use crate::support::packages::Pixels;
-use crate::support::process::{Reader, run};
+use crate::support::process::{CLMSFS, Reader, run};
 use crate::support::{Package, Stage, wait};
 
 const QUICK: &str = "queued = '50ms'\nrunning = '50ms'";
@@ -201,6 +201,28 @@ fn umount_takes_the_mount_point_as_an_argument_too() {
     command.arg("umount").arg(mount.point());
     Reader::spawn(command).finish().success();
     assert!(mount.ended().success());
+}
+
+/// In a namespace of mounts that has no other mount of ours and no list of running ones, for the mounts of other tests are
+/// this user's, too.
+#[test]
+fn umount_without_a_name_takes_away_the_one_mount_that_a_crash_left() {
+    let Some(stage) = Stage::shared() else { return };
+    let simulator = stage.simulator("");
+    let mut mount = stage.mount(&simulator).start();
+    mount.kill();
+    let script = r#"
+        mounts() { awk '/ - fuse.clmsfs / { print $5 }' /proc/self/mountinfo; }
+        mount -t tmpfs tmpfs /run
+        for other in $(mounts); do [ "$other" = "$0" ] || umount -l "$other"; done
+        mounts
+        "$1" umount
+        mounts
+    "#;
+    let point = mount.point().display().to_string();
+    let words = ["--mount", "--propagation", "private", "sh", "-euc", script, &point, CLMSFS];
+    let told = run("unshare", &words).success();
+    assert_eq!(told.text(), format!("{point}\n"), "there before, and not after");
 }
 
 #[test]
