@@ -21,7 +21,7 @@ pub(super) fn page() -> std::io::Result<Page> {
     let mut own = Writer::new();
     own.section("MOUNT OPTIONS").text(
         "Words behind `-o`, or in the fourth column of fstab(5). Options of `clmsfs.toml`(5) are written with `_` or `-`; what is \
-         said here counts more than what a file says.",
+         said here counts more than what a file says. A value that has commas stands in quotes: `web_hosts=\"a.example,b.example\"`.",
     );
     own.term("`config=`<FILE>", "The settings file, in place of those of machine and user.");
     for spec in OPTIONS {
