@@ -275,6 +275,14 @@ fn settings(arguments: &ArgMatches) -> Result<Resolved, ConfigErrors> {
     Settings::gather(&partial, env, &files)
 }
 
+/// [`settings`] of what is looked at: root may name those of a service, and then looks at what its unit gives it.
+fn settings_looked_at(arguments: &ArgMatches) -> Result<Resolved, ConfigErrors> {
+    let resolved = settings(arguments)?;
+    // SAFETY: geteuid takes nothing, always succeeds and touches no memory.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    Ok(if is_root { resolved.of_service(Path::exists) } else { resolved })
+}
+
 /// `--offline`.
 fn offline_flag() -> Arg {
     Arg::new("offline").long("offline").action(ArgAction::SetTrue).help("Ask no service")
