@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Page;
 use crate::config::Settings;
+use crate::control::registry;
 use crate::fuse::mountpoint;
 
 /// How long is waited for them: a disk may hang.
@@ -16,11 +17,21 @@ const LOOK: Duration = Duration::from_secs(10);
 /// All of them.
 pub(super) async fn pages(settings: Option<Settings>) -> Vec<Page> {
     let system = look("system.json", "versions of clmsfs, GDAL, kernel and system", || pretty(&system()));
-    let mounts = look("mounts.txt", "lines of the kernel about mounts of this user", || {
-        // SAFETY: geteuid takes nothing, always succeeds and touches no memory.
-        let lines = mountpoint::lines_of(unsafe { libc::geteuid() });
-        if lines.is_empty() { "none\n".to_owned() } else { lines.join("\n") + "\n" }
-    });
+    let mounts = look(
+        "mounts.txt",
+        "lines of the kernel about mounts of this user, and for root about those of services",
+        || {
+            // those of services, which root manages, were mounted by another user
+            let places: Vec<_> = registry::running()
+                .unwrap_or_default()
+                .into_iter()
+                .map(|running| running.mountpoint)
+                .collect();
+            // SAFETY: geteuid takes nothing, always succeeds and touches no memory.
+            let lines = mountpoint::lines_of(unsafe { libc::geteuid() }, &places);
+            if lines.is_empty() { "none\n".to_owned() } else { lines.join("\n") + "\n" }
+        },
+    );
     let cache = look("cache.json", "sizes and counts of the cache", move || {
         pretty(&settings.map_or(Value::Null, |settings| cache(&settings.cache_dir)))
     });

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgMatches, Command};
 
 use super::output::{WIDTH, say, size, wrapped};
-use super::{Ending, config_flag, offline_flag, only_mount_flag, settings, timeout, timeout_flag};
+use super::{Ending, config_flag, offline_flag, only_mount_flag, settings_looked_at, timeout, timeout_flag};
 use crate::bugreport::{Order, Report, ReportError, TAKEN_OUT, outside_of_mounts};
 use crate::config::flags;
 
@@ -37,7 +37,7 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
         }
     }
     let report = Report::gather(Order {
-        configured: settings(arguments).map_err(|error| error.to_string()),
+        configured: settings_looked_at(arguments).map_err(|error| error.to_string()),
         mount: arguments.get_one::<PathBuf>("mount").cloned(),
         offline: arguments.get_flag("offline"),
         limit: timeout(arguments),

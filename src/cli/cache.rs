@@ -6,7 +6,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::cancel::report;
 use super::output::{ago, size, table};
-use super::{Ending, control, json_flag, mount_flag, wants_json, words};
+use super::{Ending, control, json_flag, mount_flag, products, wants_json};
 use crate::control::server::{CacheLine, Ids, Outcome};
 
 pub(super) fn command() -> Command {
@@ -58,7 +58,7 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let ids = Ids { ids: words(arguments, "ids"), tasks: Vec::new() };
+    let ids = Ids { ids: products(arguments, &control), tasks: Vec::new() };
     let outcomes: Vec<Outcome> = control.post(&format!("/cache/{verb}"), &ids).await?;
     report(&outcomes, json)
 }

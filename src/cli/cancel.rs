@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::output::printable;
-use super::{Ending, control, json_flag, mount_flag, wants_json, words};
+use super::{Ending, control, json_flag, mount_flag, products, wants_json, words};
 use crate::control::server::{Ids, Outcome};
 
 pub(super) fn command() -> Command {
@@ -31,7 +31,7 @@ pub(super) fn command() -> Command {
 
 pub(super) async fn run(arguments: &ArgMatches) -> Ending {
     let control = control(arguments)?;
-    let (ids, tasks) = (words(arguments, "ids"), words(arguments, "task"));
+    let (ids, tasks) = (products(arguments, &control), words(arguments, "task"));
     let mut outcomes: Vec<Outcome> = Vec::new();
     if !tasks.is_empty() {
         outcomes.extend(control.post::<Vec<Outcome>>("/cancel", &Ids { ids: Vec::new(), tasks }).await?);

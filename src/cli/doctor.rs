@@ -7,7 +7,7 @@ use clap::{ArgMatches, Command};
 
 use super::output::{self, WIDTH, printable, wrapped};
 use super::{
-    Ending, config_flag, json_flag, offline_flag, only_mount_flag, settings, timeout, timeout_flag,
+    Ending, config_flag, json_flag, offline_flag, only_mount_flag, settings_looked_at, timeout, timeout_flag,
     wants_json,
 };
 use crate::config::flags;
@@ -28,7 +28,8 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) async fn run(arguments: &ArgMatches) -> Ending {
-    let configured = settings(arguments).map(|resolved| resolved.settings).map_err(|error| error.to_string());
+    let configured =
+        settings_looked_at(arguments).map(|resolved| resolved.settings).map_err(|error| error.to_string());
     let scope = Scope {
         mount: arguments.get_one::<PathBuf>("mount").cloned(),
         offline: arguments.get_flag("offline"),

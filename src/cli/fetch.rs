@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use indicatif::ProgressBar;
 
 use super::output::{Bars, printable, show};
-use super::{Ending, Failure, NOT_READY, control, json_flag, mount_flag, wants_json, words};
+use super::{Ending, Failure, NOT_READY, control, json_flag, mount_flag, products, wants_json};
 use crate::control::client::Control;
 use crate::control::server::{Ids, Outcome, ProductLine};
 use crate::fetch::state::ProductState;
@@ -53,10 +53,7 @@ pub(super) fn command() -> Command {
 
 pub(super) async fn run(arguments: &ArgMatches) -> Ending {
     let control = control(arguments)?;
-    let ids = words(arguments, "ids")
-        .into_iter()
-        .map(|id| absolute_if_path(&id, &control))
-        .collect::<Result<Vec<_>, _>>()?;
+    let ids = products(arguments, &control);
     if arguments.get_flag("attach") {
         return attach(&control, &ids, wants_json(arguments)).await;
     }
@@ -72,11 +69,12 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
     let paths: Vec<String> =
         outcomes.into_iter().filter(|outcome| outcome.ok).map(|outcome| outcome.message).collect();
     let lines = if arguments.get_flag("no-wait") {
-        Some(control.post("/progress", &Ids { ids: paths, tasks: Vec::new() }).await?)
+        Some(control.post("/progress", &Ids { ids: paths.clone(), tasks: Vec::new() }).await?)
     } else {
-        follow(&control, paths).await?
+        follow(&control, &paths).await?
     };
     let Some(lines) = lines else { return Ok(ExitCode::from(INTERRUPTED)) };
+    failed |= tell_of_missing(&paths, &lines);
     // one that is here is ready even when no newer one came
     let has_failed = |line: &&ProductLine| match line.progress.state {
         ProductState::Failed => true,
@@ -118,7 +116,8 @@ async fn attach(control: &Control, ids: &[String], json: bool) -> Ending {
             }
         }
     }
-    let Some(lines) = follow(control, paths).await? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    let Some(lines) = follow(control, &paths).await? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    failed |= tell_of_missing(&paths, &lines);
     if json {
         println!("{}", super::output::json(&lines)?);
     }
@@ -148,14 +147,18 @@ async fn attach(control: &Control, ids: &[String], json: bool) -> Ending {
     })
 }
 
-/// A path that exists relative to here becomes absolute, so that the mount recognises it.
-fn absolute_if_path(id: &str, control: &Control) -> Result<String, Failure> {
-    let path = std::path::absolute(id)?;
-    Ok(if path.starts_with(control.mountpoint()) { path.display().to_string() } else { id.to_owned() })
+/// Tells of the products that were followed and are not there any more: their fetches go on, and nobody sees the end.
+fn tell_of_missing(paths: &[String], lines: &[ProductLine]) -> bool {
+    let is_missing = |path: &&String| !lines.iter().any(|line| line.path == **path);
+    let missing: Vec<_> = paths.iter().filter(is_missing).collect();
+    for path in &missing {
+        eprintln!("clmsfs: {}: not in the catalogue any more: see clmsfs jobs", printable(path));
+    }
+    !missing.is_empty()
 }
 
 /// Shows bars until every fetch has ended. `None` after Ctrl-C, which ends the watching and no fetch.
-async fn follow(control: &Control, paths: Vec<String>) -> Result<Option<Vec<ProductLine>>, Failure> {
+async fn follow(control: &Control, paths: &[String]) -> Result<Option<Vec<ProductLine>>, Failure> {
     if paths.is_empty() {
         return Ok(Some(Vec::new()));
     }
@@ -169,10 +172,10 @@ async fn follow(control: &Control, paths: Vec<String>) -> Result<Option<Vec<Prod
     }
 }
 
-async fn follow_to_the_end(control: &Control, paths: Vec<String>) -> Result<Vec<ProductLine>, Failure> {
+async fn follow_to_the_end(control: &Control, paths: &[String]) -> Result<Vec<ProductLine>, Failure> {
     let bars = Bars::new();
     let mut shown: HashMap<String, ProgressBar> = HashMap::new();
-    let ids = Ids { ids: paths, tasks: Vec::new() };
+    let ids = Ids { ids: paths.to_vec(), tasks: Vec::new() };
     loop {
         let lines: Vec<ProductLine> = control.post("/progress", &ids).await?;
         for line in &lines {

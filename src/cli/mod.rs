@@ -220,6 +220,21 @@ fn wants_json(arguments: &ArgMatches) -> bool {
     arguments.get_flag("json")
 }
 
+/// The products that were given, for every verb that takes some: a path below the mount is told as the mount knows it,
+/// wherever one stands and through whatever links one came.
+fn products(arguments: &ArgMatches, control: &Control) -> Vec<String> {
+    words(arguments, "ids").into_iter().map(|id| told_whole(id, control.mountpoint())).collect()
+}
+
+fn told_whole(id: String, mountpoint: &Path) -> String {
+    // whole already: the mount, which may hang, need not be asked
+    if Path::new(&id).starts_with(mountpoint) {
+        return id;
+    }
+    let found = Path::new(&id).canonicalize().ok().filter(|path| path.starts_with(mountpoint));
+    found.as_deref().and_then(Path::to_str).map_or(id.clone(), str::to_owned)
+}
+
 /// Words given for an argument that takes several.
 fn words(arguments: &ArgMatches, name: &str) -> Vec<String> {
     arguments.get_many::<String>(name).unwrap_or_default().cloned().collect()
@@ -260,6 +275,14 @@ fn settings(arguments: &ArgMatches) -> Result<Resolved, ConfigErrors> {
     Settings::gather(&partial, env, &files)
 }
 
+/// [`settings`] of what is looked at: root may name those of a service, and then looks at what its unit gives it.
+fn settings_looked_at(arguments: &ArgMatches) -> Result<Resolved, ConfigErrors> {
+    let resolved = settings(arguments)?;
+    // SAFETY: geteuid takes nothing, always succeeds and touches no memory.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    Ok(if is_root { resolved.of_service(Path::exists) } else { resolved })
+}
+
 /// `--offline`.
 fn offline_flag() -> Arg {
     Arg::new("offline").long("offline").action(ArgAction::SetTrue).help("Ask no service")
@@ -290,7 +313,30 @@ fn absolute(path: &Path) -> Result<std::path::PathBuf, Failure> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn a_path_below_the_mount_is_told_as_the_mount_knows_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mountpoint = dir.path().canonicalize().unwrap().join("mount");
+        std::fs::create_dir_all(mountpoint.join("data/p")).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&mountpoint, &link).unwrap();
+        let told = |id: &Path| super::told_whole(id.to_str().unwrap().to_owned(), &mountpoint);
+        let whole = mountpoint.join("data/p");
+        assert_eq!(told(&link.join("data/p")), whole.to_str().unwrap());
+        assert_eq!(told(&link.join("data/../data/p")), whole.to_str().unwrap());
+        for other in ["data/p", "data|p", "/nowhere", "/tmp"].map(Path::new) {
+            assert_eq!(told(other), other.to_str().unwrap());
+        }
+        assert_eq!(
+            told(&mountpoint.join("data/cold.tif")),
+            mountpoint.join("data/cold.tif").to_str().unwrap()
+        );
+    }
+
     #[test]
     fn the_command_line_is_sound() {
         super::command().debug_assert();

@@ -100,11 +100,11 @@ impl Order {
             format!("source '{source}' is unknown: write clmsfs, or clmsfs#NAME for an instance")
         })?;
         let given: Vec<&String> = matches.get_many::<String>("options").unwrap_or_default().collect();
-        let words = given.iter().flat_map(|words| words.split(',')).map(str::trim);
+        let words = given.iter().flat_map(|text| mount_options::words(text));
         let mut options = Vec::new();
         let mut config = None;
         // mount(8) says 'rw' where fstab says nothing
-        for word in words.filter(|word| !word.is_empty() && *word != "rw") {
+        for word in words.filter(|word| *word != "rw") {
             match mount_options::parse(word) {
                 Ok(parsed) => config = parsed.config.or(config),
                 Err(error) if matches.get_flag("sloppy") => {
@@ -181,6 +181,15 @@ mod tests {
             arguments.join(" "),
             "mount --background --source clmsfs -o allow_other,config=/etc/c.toml,_netdev --config /etc/c.toml -- /srv/clms"
         );
+    }
+
+    #[test]
+    fn a_list_in_quotes_stays_one_word() {
+        let options = r#"rw,web_hosts="a.example,b.example",log=info"#;
+        let order = order(&["clmsfs", "/m", "-o", options]).unwrap();
+        assert_eq!(order.options, [r#"web_hosts="a.example,b.example""#, "log=info"]);
+        let given = order.arguments().into_iter().skip_while(|word| word != "-o").nth(1).unwrap();
+        assert_eq!(given.to_str(), Some(r#"web_hosts="a.example,b.example",log=info"#));
     }
 
     #[test]

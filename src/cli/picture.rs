@@ -162,7 +162,9 @@ fn below(job: &JobStatus, now: u64, width: Option<usize>, reason: usize) -> Vec<
         }
         lines.extend(reasons.into_iter().map(indented));
     }
-    if progress.state == ProductState::Failed {
+    if progress.state == ProductState::Failed && job.renewal {
+        lines.push(indented("what is here is served; clmsfs fetch --refresh tries again".to_owned()));
+    } else if progress.state == ProductState::Failed {
         let wait = progress.retry_at.map_or(0, |at| at.saturating_sub(now).div_ceil(1000));
         lines.push(indented(if wait > 0 {
             format!("in {} the next open tries again, clmsfs fetch does at once", span(wait))
@@ -253,6 +255,7 @@ mod tests {
             uid: 0,
             began: NOW - 240_000,
             waiting: 0,
+            renewal: false,
             progress,
         };
         change(&mut job);
@@ -354,6 +357,16 @@ mod tests {
         let all = status(&mount, NOW, Some(80)).join("\n");
         assert!(all.contains("data/p19") && all.contains("data/broken"));
         assert!(all.lines().all(|line| measure_text_width(line) <= 80), "{all}");
+    }
+
+    #[test]
+    fn a_renewal_that_failed_is_tried_again_by_no_open() {
+        let jobs = vec![job("data/p", ProductState::Failed, |job| {
+            job.renewal = true;
+            job.progress.retry_at = Some(NOW + 20_000);
+        })];
+        let text = status(&mount(jobs), NOW, None).join("\n");
+        assert!(text.ends_with("\n  what is here is served; clmsfs fetch --refresh tries again"), "{text}");
     }
 
     #[test]

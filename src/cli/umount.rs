@@ -87,6 +87,23 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
             }
             mountpoint::detach(&path)?;
         }
+        // nobody serves any more, and a mount that a crash left is in the way all the same
+        Err(error @ ControlError::NoMount) => {
+            // SAFETY: geteuid takes nothing, always succeeds and touches no memory.
+            let left = mountpoint::mounts_of(unsafe { libc::geteuid() });
+            match left.as_slice() {
+                [] => return Err(error.into()),
+                [only] if mountpoint::is_dead(only) => mountpoint::detach_dead(only)?,
+                several => {
+                    let names: Vec<_> = several.iter().map(|path| path.display().to_string()).collect();
+                    let message = format!(
+                        "no clmsfs mount of this user is running, but there is {}: name one with clmsfs umount MOUNTPOINT",
+                        names.join(", ")
+                    );
+                    return Err(message.into());
+                }
+            }
+        }
         Err(error) => return Err(error.into()),
     }
     Ok(ExitCode::SUCCESS)

@@ -72,7 +72,7 @@ Durations are `500ms`, `60s`, `30m`, `2h`. Where `none` is allowed it switches t
 /// A settings file, for the manual.
 pub const EXAMPLE: &str = "\
 credentials = \"/etc/clmsfs/service-key.json\"   # chmod 600
-cache_dir   = \"/var/cache/clmsfs\"
+cache_dir   = \"/data/clmsfs\"
 cache_size  = \"500GB\"
 on_miss     = \"block\"
 allow_other = true

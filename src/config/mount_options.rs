@@ -50,6 +50,17 @@ pub const PASSED_OVER: &[&str] = &[
 /// Beginnings of words that others act on.
 const IGNORED_BEGINNINGS: &[&str] = &["x-", "X-", "comment=", "_netdev="];
 
+/// The words of `-o`, without blanks around them. As with mount(8), a comma between quotes is part of the word:
+/// `web_hosts="a.example,b.example"`.
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    let is_end = move |letter: char| {
+        is_quoted ^= letter == '"';
+        letter == ',' && !is_quoted
+    };
+    text.split(is_end).map(str::trim).filter(|word| !word.is_empty())
+}
+
 /// Reads the argument of `-o`: options of ours (`cache_size=4GB`, `cache-size=4GB`, `allow_other`), `config=FILE`, and
 /// fstab's words, which are passed over.
 ///
@@ -57,9 +68,10 @@ const IGNORED_BEGINNINGS: &[&str] = &["x-", "X-", "comment=", "_netdev="];
 /// A word that is neither, a bad value, or `rw`: nothing here can be written.
 pub fn parse(text: &str) -> Result<MountOptions, ConfigError> {
     let mut options = MountOptions::default();
-    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+    for word in words(text) {
+        let word = &word.replace('"', "");
         let refused = |message: String| ConfigError::MountOption { word: word.to_owned(), message };
-        if PASSED_OVER.contains(&word)
+        if PASSED_OVER.contains(&word.as_str())
             || IGNORED_BEGINNINGS.iter().any(|beginning| word.starts_with(beginning))
         {
             continue;
@@ -67,7 +79,8 @@ pub fn parse(text: &str) -> Result<MountOptions, ConfigError> {
         if word == "rw" {
             return Err(refused("clmsfs can only be read; write 'ro' instead".to_owned()));
         }
-        let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
+        let (name, value) =
+            word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
         if name == "config" {
             let Some(file) = value.filter(|value| !value.is_empty()) else {
                 return Err(refused("a value is missing; write config=FILE".to_owned()));
@@ -117,6 +130,10 @@ mod tests {
             ["cache_size=4GB", "on_miss=eagain", "allow_other=true"]
         );
         assert!(given("").is_empty() && given(",,").is_empty());
+        assert_eq!(
+            given(r#"ro,download_hosts="a.example,*.b.example",cache_size="4GB",log=info"#),
+            ["download_hosts=a.example,*.b.example", "cache_size=4GB", "log=info"]
+        );
         assert_eq!(parse("ro,config=/etc/a.toml").unwrap().config, Some(PathBuf::from("/etc/a.toml")));
     }
 

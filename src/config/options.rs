@@ -233,7 +233,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         live = true),
     option!(cache_dir, Path "DIR", CACHE, values::directory, values::show_path,
         "Folder of the cache: ledger, converted products, staging.",
-        default = "in the service of systemd /var/cache/clmsfs/NAME, else $XDG_CACHE_HOME/clmsfs, else ~/.cache/clmsfs, for root /var/cache/clmsfs"),
+        default = "in the service of systemd /var/cache/clmsfs/NAME, else $XDG_CACHE_HOME/clmsfs, else ~/.cache/clmsfs, for root /var/cache/clmsfs/root"),
     option!(cache_size, Value "SIZE", CACHE, values::cache_size, values::show,
         "Budget of the cache in real disk blocks, staging included. The least recently used products go first; never an open or a pinned one.",
         live = true),

@@ -1,6 +1,6 @@
 //! What systemd gives to a service of ours (systemd.exec(5)): defaults that are better than those of a person's session.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Name of the credential in the unit.
 const KEY: &str = "service-key.json";
@@ -18,6 +18,24 @@ pub(super) fn credentials(env: &impl Fn(&str) -> Option<String>) -> Option<PathB
 /// The folder for the cache (`CacheDirectory=`).
 pub(super) fn cache_dir(env: &impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
     only(env, "CACHE_DIRECTORY")
+}
+
+/// What the unit gives.
+pub(super) struct Layout {
+    pub(super) cache_dir: PathBuf,
+    /// Of this file the service gets a copy.
+    pub(super) credentials: PathBuf,
+}
+
+/// What the unit gives to the service whose settings are in `file`, as one sees it who is not the service
+/// (`CacheDirectory=` and `LoadCredential=` of systemd/clmsfs@.service).
+pub(super) fn layout(file: &Path) -> Option<Layout> {
+    let name = file.strip_prefix("/etc/clmsfs").ok()?.to_str()?.strip_suffix(".toml")?;
+    // that of the machine is no service's
+    (name != "config" && !name.contains('/')).then(|| Layout {
+        cache_dir: Path::new("/var/cache/clmsfs").join(name),
+        credentials: PathBuf::from(format!("/etc/clmsfs/{name}-key.json")),
+    })
 }
 
 /// A folder that a variable names; `None` for several, which are not of our unit.
@@ -44,6 +62,24 @@ mod tests {
         }
         std::fs::write(&file, "{\"client_id\": \"\"}").unwrap();
         assert_eq!(credentials(&env), Some(file));
+    }
+
+    #[test]
+    fn the_layout_is_that_of_the_unit() {
+        let unit = include_str!("../../systemd/clmsfs@.service");
+        for line in
+            ["CacheDirectory=clmsfs/%i\n", "LoadCredential=service-key.json:/etc/clmsfs/%i-key.json\n"]
+        {
+            assert!(unit.contains(line), "{line}");
+        }
+        let given = layout(Path::new("/etc/clmsfs/my-lab.toml")).unwrap();
+        assert_eq!(given.cache_dir, Path::new("/var/cache/clmsfs/my-lab"));
+        assert_eq!(given.credentials, Path::new("/etc/clmsfs/my-lab-key.json"));
+        for other in
+            ["/etc/clmsfs/config.toml", "/etc/clmsfs/a/b.toml", "/home/ada/lab.toml", "/etc/clmsfs/lab"]
+        {
+            assert!(layout(Path::new(other)).is_none(), "{other}");
+        }
     }
 
     #[test]

@@ -205,6 +205,21 @@ impl Resolved {
         self.origins.get(name).cloned().unwrap_or(Source::Default)
     }
 
+    /// The same as the service of systemd has it, if the one file that was named holds the settings of one
+    /// (`/etc/clmsfs/NAME.toml`): cache and key are those that its unit gives, where nobody says otherwise. `is_there` tells of
+    /// the key: without one the service runs, too.
+    pub fn of_service(mut self, is_there: impl Fn(&Path) -> bool) -> Self {
+        let [file] = self.files.as_slice() else { return self };
+        let Some(given) = service::layout(file) else { return self };
+        if self.source("cache_dir") == Source::Default {
+            self.settings.cache_dir = given.cache_dir;
+        }
+        if self.source("credentials") == Source::Default {
+            self.settings.credentials = Some(given.credentials).filter(|key| is_there(key));
+        }
+        self
+    }
+
     /// Options that are each fine alone and contradict each other.
     fn contradiction(&self) -> Option<ConfigError> {
         let Settings { poll_min, poll_max, .. } = &self.settings;
@@ -250,7 +265,7 @@ impl Resolved {
     }
 }
 
-/// What systemd gives, else `$XDG_CACHE_HOME/clmsfs`, for root `/var/cache/clmsfs`, else `$HOME/.cache/clmsfs`.
+/// What systemd gives, else `$XDG_CACHE_HOME/clmsfs`, for root `/var/cache/clmsfs/root`, else `$HOME/.cache/clmsfs`.
 fn default_cache_dir(env: &impl Fn(&str) -> Option<String>, root: bool) -> PathBuf {
     let absolute = |name: &str| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
     if let Some(given) = service::cache_dir(env) {
@@ -259,8 +274,14 @@ fn default_cache_dir(env: &impl Fn(&str) -> Option<String>, root: bool) -> PathB
     match (absolute("XDG_CACHE_HOME"), absolute("HOME")) {
         (Some(cache), _) => cache.join("clmsfs"),
         (None, Some(home)) if !root => home.join(".cache/clmsfs"),
-        _ => PathBuf::from("/var/cache/clmsfs"),
+        _ => cache_beside_services(Path::new("/var/cache/clmsfs")),
     }
+}
+
+/// The cache of root in the folder in which services have theirs. Earlier releases made the folder itself root's cache: where it
+/// is one, it stays it.
+fn cache_beside_services(caches: &Path) -> PathBuf {
+    if caches.join("VERSION").exists() { caches.to_owned() } else { caches.join("root") }
 }
 
 /// The configuration files that are read when none is named, the later one counting more: `/etc/clmsfs/config.toml` and
@@ -439,8 +460,35 @@ mod tests {
         assert_eq!(default_cache_dir(&xdg, true), Path::new("/x/clmsfs"));
         let home = env(&[("HOME", "/home/ada"), ("XDG_CACHE_HOME", "relative")]);
         assert_eq!(default_cache_dir(&home, false), Path::new("/home/ada/.cache/clmsfs"));
-        assert_eq!(default_cache_dir(&home, true), Path::new("/var/cache/clmsfs"));
-        assert_eq!(default_cache_dir(&NOTHING, false), Path::new("/var/cache/clmsfs"));
+        assert!(default_cache_dir(&home, true).starts_with("/var/cache/clmsfs"));
+        assert!(default_cache_dir(&NOTHING, false).starts_with("/var/cache/clmsfs"));
+    }
+
+    #[test]
+    fn root_shares_no_cache_with_services_and_keeps_the_one_it_has() {
+        let caches = tempfile::tempdir().unwrap();
+        std::fs::create_dir(caches.path().join("clms")).unwrap();
+        assert_eq!(cache_beside_services(caches.path()), caches.path().join("root"));
+        std::fs::write(caches.path().join("VERSION"), "clmsfs-cache 1\n").unwrap();
+        assert_eq!(cache_beside_services(caches.path()), caches.path());
+    }
+
+    #[test]
+    fn a_service_has_what_its_unit_gives_where_its_settings_say_nothing() {
+        let resolved = |text: &str| {
+            let file = config(text);
+            let resolved =
+                Settings::resolve(&PartialSettings::default(), NOTHING, Some(file.path())).unwrap();
+            Resolved { files: vec!["/etc/clmsfs/lab.toml".into()], ..resolved }.of_service(|_| true).settings
+        };
+        let settings = resolved("");
+        assert_eq!(settings.cache_dir, Path::new("/var/cache/clmsfs/lab"));
+        assert_eq!(settings.credentials.as_deref(), Some(Path::new("/etc/clmsfs/lab-key.json")));
+        let settings = resolved("credentials = \"none\"\ncache_dir = \"/data\"\n");
+        assert_eq!((settings.credentials, settings.cache_dir.to_str()), (None, Some("/data")));
+        let other = Settings::resolve(&PartialSettings::default(), NOTHING, None).unwrap();
+        let before = other.settings.cache_dir.clone();
+        assert_eq!(other.of_service(|_| true).settings.cache_dir, before);
     }
 
     #[test]

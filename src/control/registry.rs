@@ -1,12 +1,14 @@
 //! Which mounts run on this machine, and where their sockets are: one small file per mount.
 //!
 //! For root in `/run/clmsfs`, for a service of systemd in its `$RUNTIME_DIRECTORY` (`/run/clmsfs-<name>`), for others in
-//! `$XDG_RUNTIME_DIR/clmsfs`, else in a private directory below the system's temporary one. Root sees those of services, too.
+//! `$XDG_RUNTIME_DIR/clmsfs`, which is `/run/user/<uid>/clmsfs` also where the variable is missing (cron, su), else in a private
+//! directory below the system's temporary one. Root sees those of services, too.
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -39,12 +41,40 @@ impl Registered {
     /// The number alone proves nothing where a mount ran in another pid namespace than it is looked for in (a container's
     /// first process is number 1 there). A socket takes connections as long as its process lives, also one that hangs.
     fn is_alive(&self) -> bool {
-        start_of(self.pid) == Some(self.started) && UnixStream::connect(&self.socket).is_ok()
+        start_of(self.pid) == Some(self.started) && takes_connections(&self.socket)
     }
 
     fn read(file: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(file).ok()?).ok()
     }
+}
+
+/// Whether somebody has this socket open for connections. One who takes none any more (a stopped process) is not waited for.
+fn takes_connections(socket: &Path) -> bool {
+    // SAFETY: an address of zeros is one without a name.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    let name = socket.as_os_str().as_bytes();
+    // what the kernel reads ends with a zero
+    if name.len() >= address.sun_path.len() {
+        return false;
+    }
+    for (place, byte) in address.sun_path.iter_mut().zip(name) {
+        *place = *byte as libc::c_char;
+    }
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: socket(2) takes numbers only.
+    let descriptor = unsafe { libc::socket(libc::AF_UNIX, kind, 0) };
+    if descriptor < 0 {
+        return false;
+    }
+    // SAFETY: it was opened above, and nobody else has it.
+    let own = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    let length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
+    // SAFETY: the address lives through the call and is as long as is said.
+    let status = unsafe { libc::connect(own.as_raw_fd(), (&raw const address).cast(), length) };
+    // the queue of those who wait to be taken is full
+    status == 0 || io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
 }
 
 /// When a process started, in clock ticks since the machine did; `None` when it has ended.
@@ -62,20 +92,43 @@ fn parse_start(stat: &str) -> Option<u64> {
     fields.nth(22 - 4)?.parse().ok()
 }
 
+fn own_uid() -> u32 {
+    // SAFETY: geteuid takes nothing, always succeeds and touches no memory.
+    unsafe { libc::geteuid() }
+}
+
+/// Whether it is a directory of this user's, and not only a link to one.
+fn is_own(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == own_uid())
+}
+
+/// Where the mounts of `uid` are registered; the first place that `is_own`. A variable may be that of another user, whose
+/// session a bare su has left in place.
+fn place(uid: u32, env: impl Fn(&str) -> Option<PathBuf>, is_own: impl Fn(&Path) -> bool) -> PathBuf {
+    if uid == 0 {
+        return PathBuf::from(OF_ROOT);
+    }
+    let own = |path: &PathBuf| is_own(path);
+    if let Some(of_service) = env("RUNTIME_DIRECTORY").filter(own) {
+        return of_service;
+    }
+    let of_session = PathBuf::from(format!("/run/user/{uid}"));
+    let runtime = env("XDG_RUNTIME_DIR").filter(own).or(Some(of_session).filter(own));
+    runtime.map_or_else(|| temporary(uid), |runtime| runtime.join("clmsfs"))
+}
+
+/// Where they are registered as long as the user has no runtime directory.
+fn temporary(uid: u32) -> PathBuf {
+    std::env::temp_dir().join(format!("clmsfs-{uid}"))
+}
+
 /// The directory of this user's mounts, created with mode 0700.
 ///
 /// # Errors
 /// What creating it says; a directory of somebody else is refused.
 pub fn directory() -> io::Result<PathBuf> {
-    // SAFETY: geteuid takes nothing, always succeeds and touches no memory.
-    let uid = unsafe { libc::geteuid() };
-    let given = |name| std::env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_dir());
-    let path = match (uid, given("RUNTIME_DIRECTORY"), given("XDG_RUNTIME_DIR")) {
-        (0, ..) => PathBuf::from(OF_ROOT),
-        (_, Some(of_service), _) => of_service,
-        (_, None, Some(runtime)) => runtime.join("clmsfs"),
-        (uid, None, None) => std::env::temp_dir().join(format!("clmsfs-{uid}")),
-    };
+    let uid = own_uid();
+    let path = place(uid, |name| std::env::var_os(name).map(PathBuf::from), is_own);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
     let metadata = fs::symlink_metadata(&path)?;
     if !metadata.is_dir() || metadata.uid() != uid {
@@ -177,8 +230,13 @@ pub fn running() -> io::Result<Vec<Registered>> {
     let mut running = living(&directory)?;
     if directory == Path::new(OF_ROOT) {
         running.extend(of_services(Path::new("/run"))?);
-        running.sort_by(by_mountpoint);
     }
+    // a mount may have begun before its user had a session, or goes on after it
+    let temporary = temporary(own_uid());
+    if directory != temporary && is_own(&temporary) {
+        running.extend(living(&temporary)?);
+    }
+    running.sort_by(by_mountpoint);
     Ok(running)
 }
 
@@ -243,6 +301,49 @@ mod tests {
         assert_eq!(parse_start(&stat("Z")), None, "a zombie");
         assert_eq!(parse_start("7 (a) S 1"), None);
         assert!(start_of(std::process::id()).is_some());
+    }
+
+    #[test]
+    fn the_place_is_found_without_the_variables_of_a_session() {
+        let (session, service, temporary) = ("/run/user/7", "/run/clmsfs-lab", temporary(7));
+        let env = |variables: &'static [(&str, &str)]| {
+            move |name: &str| variables.iter().find(|(given, _)| *given == name).map(|(_, path)| path.into())
+        };
+        let found = |uid, variables, own: &[&str]| {
+            place(uid, env(variables), |path| own.iter().any(|one| path == Path::new(one)))
+        };
+        let of_session = Path::new("/run/user/7/clmsfs");
+        assert_eq!(found(7, &[("XDG_RUNTIME_DIR", "/run/user/7")], &[session]), of_session);
+        assert_eq!(found(7, &[], &[session]), of_session, "cron");
+        assert_eq!(found(7, &[("XDG_RUNTIME_DIR", "/run/user/1000")], &[session]), of_session, "su");
+        assert_eq!(
+            found(7, &[("XDG_RUNTIME_DIR", "/home/own")], &["/home/own"]),
+            Path::new("/home/own/clmsfs")
+        );
+        assert_eq!(found(7, &[("XDG_RUNTIME_DIR", "/run/user/7")], &[]), temporary, "no session");
+        assert_eq!(
+            found(7, &[("RUNTIME_DIRECTORY", "/run/clmsfs-lab")], &[service, session]),
+            Path::new(service)
+        );
+        assert_eq!(found(0, &[("RUNTIME_DIRECTORY", "/run/clmsfs-lab")], &[service]), Path::new(OF_ROOT));
+    }
+
+    /// Whoever looked waited for it, and held the lock for which everybody else waited.
+    #[test]
+    fn a_stopped_mount_lives_and_keeps_nobody_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("s-1.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        // SAFETY: listen(2) takes numbers only; the descriptor is open.
+        assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+        let registration = Registration::within(dir.path(), Path::new("/mnt/clms"), &socket).unwrap();
+        // the one place in the queue is taken and never left
+        let _first = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let directory = dir.path().to_owned();
+        std::thread::spawn(move || tell.send(living(&directory).unwrap()));
+        let living = told.recv_timeout(std::time::Duration::from_secs(20)).expect("an answer");
+        assert_eq!(living, std::slice::from_ref(&registration.registered));
     }
 
     #[test]

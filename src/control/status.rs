@@ -83,6 +83,9 @@ pub struct JobStatus {
     pub began: u64,
     /// Readers that wait for it.
     pub waiting: usize,
+    /// The product is here and served; a newer edition of it is what is fetched, or did not come.
+    #[serde(default)]
+    pub renewal: bool,
     /// How far it is.
     #[serde(flatten)]
     pub progress: Progress,
@@ -110,6 +113,7 @@ impl From<JobLine> for JobStatus {
             uid: line.uid,
             began: line.began,
             waiting: line.waiting,
+            renewal: line.renewal,
             progress: line.progress,
         }
     }

@@ -25,7 +25,7 @@ as it should be stands there with what to do about it: a command behind `$`, or 
 
 ```sh
 clmsfs doctor                       # the settings that a mount by this user would have
-clmsfs doctor --config FILE         # those of a service: /etc/clmsfs/config.toml
+clmsfs doctor --config FILE         # those of a file; as root, /etc/clmsfs/NAME.toml with cache and key of clmsfs@NAME
 clmsfs doctor --mount ~/clms        # of the mounts, this one only
 clmsfs doctor --offline             # asks no service
 clmsfs doctor --timeout 30s         # how long to wait for the service and for each mount (5 s)

@@ -89,7 +89,7 @@ async fn system(rights: Rights) -> Vec<Finding> {
             converter::sandbox(&converter::Walls::read()),
             limits::open_files(&limits::read()),
             confinement::confinement(&confinement::Confinement::read(), rights),
-            updatedb::updatedb(updatedb::read().as_deref(), rights),
+            updatedb::updatedb(updatedb::read().as_deref()),
         ]
     });
     let (kernel, device, gdal, rest) = tokio::join!(kernel, device, gdal, rest);

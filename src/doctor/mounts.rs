@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::ask::{Answer, ask};
 use super::finding::{Check, Finding, Fix, quoted};
-use crate::control::registry;
+use crate::control::registry::{self, Registered};
 use crate::fuse::mountpoint;
 
 /// A mount, as the kernel and the list of running mounts know it.
@@ -53,18 +53,24 @@ enum Known {
 /// # Errors
 /// The list of running mounts cannot be read.
 pub(super) fn find(user: u32, wanted: Option<&Path>) -> io::Result<Vec<Seen>> {
-    let mut found: BTreeMap<PathBuf, Seen> = mountpoint::mounts_of(user)
-        .into_iter()
-        .map(|mountpoint| (mountpoint.clone(), Seen::new(mountpoint, true)))
-        .collect();
-    for running in registry::running()? {
-        let unseen = Seen::new(running.mountpoint.clone(), false);
-        let seen = found.entry(running.mountpoint).or_insert(unseen);
+    let found = gather(mountpoint::mounts_of(user), &mountpoint::mounts(), registry::running()?);
+    let wanted = wanted.map(mountpoint::without_asking).transpose()?;
+    Ok(found.into_iter().filter(|seen| wanted.as_ref().is_none_or(|one| *one == seen.mountpoint)).collect())
+}
+
+/// Those that the user has mounted, and those that run: for root also the services', which another user has mounted.
+/// `visible` are the mounts of all users.
+fn gather(own: Vec<PathBuf>, visible: &[PathBuf], running: Vec<Registered>) -> Vec<Seen> {
+    let mut found: BTreeMap<PathBuf, Seen> =
+        own.into_iter().map(|mountpoint| (mountpoint.clone(), Seen::new(mountpoint, true))).collect();
+    for running in running {
+        let is_visible = visible.contains(&running.mountpoint);
+        let new = Seen::new(running.mountpoint.clone(), is_visible);
+        let seen = found.entry(running.mountpoint).or_insert(new);
         seen.socket = running.socket;
         seen.server = Some(Server { pid: running.pid, is_stopped: is_stopped(running.pid) });
     }
-    let wanted = wanted.map(mountpoint::without_asking).transpose()?;
-    Ok(found.into_values().filter(|seen| wanted.as_ref().is_none_or(|one| *one == seen.mountpoint)).collect())
+    found.into_values().collect()
 }
 
 fn is_stopped(pid: u32) -> bool {
@@ -191,6 +197,28 @@ mod tests {
         expect(&judge(&seen(runs), &Known::Elsewhere), Warning, &["cannot be seen", "ProtectSystem"]);
         let left = Known::Listed("/run/clmsfs/a.sock".into());
         expect(&judge(&seen(runs), &left), Warning, &["is not", "rm /run/clmsfs/a.sock"]);
+    }
+
+    /// Healthy services were told to root as broken: another user has mounted them.
+    #[test]
+    fn what_another_user_has_mounted_is_seen_where_it_runs() {
+        let running = |mountpoint: &str| Registered {
+            mountpoint: mountpoint.into(),
+            pid: std::process::id(),
+            started: 0,
+            socket: "/run/s".into(),
+        };
+        let visible = ["/mnt/own", "/srv/service", "/home/ada/clms"].map(PathBuf::from);
+        let seen =
+            gather(vec!["/mnt/own".into()], &visible, vec![running("/srv/service"), running("/elsewhere")]);
+        let told: Vec<_> = seen
+            .iter()
+            .map(|seen| (seen.mountpoint.to_str().unwrap(), seen.is_visible, seen.server.is_some()))
+            .collect();
+        assert_eq!(
+            told,
+            [("/elsewhere", false, true), ("/mnt/own", true, false), ("/srv/service", true, true)]
+        );
     }
 
     #[test]

@@ -100,6 +100,8 @@ pub struct JobLine {
     pub uid: u32,
     /// How many readers wait.
     pub waiting: usize,
+    /// The product is here and served; a newer edition of it is what is fetched, or did not come.
+    pub renewal: bool,
     /// Picture.
     pub progress: Progress,
 }
@@ -383,6 +385,7 @@ impl Engine {
             began: job.began,
             uid: job.uid,
             waiting,
+            renewal: job.replaces.is_some() && self.inner.inventory.contains(&job.key),
             progress,
         };
         let running = state.running.values().map(|running| {

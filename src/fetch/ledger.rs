@@ -248,6 +248,23 @@ impl Ledger {
         })
     }
 
+    /// Remembers which products entries are now, `<dataset>/<product>`. Keys that it does not know stay unknown.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; all of them are as before then.
+    pub fn note_names(&self, names: &[(EntryKey, String)]) -> Result<(), LedgerError> {
+        self.write(|connection| {
+            let transaction = connection.unchecked_transaction()?;
+            for (key, path) in names {
+                // what is as it was is not written: mostly all of it
+                transaction
+                    .prepare_cached("update entries set path = ?2 where key = ?1 and path <> ?2")?
+                    .execute(params![key.as_str(), path])?;
+            }
+            transaction.commit()
+        })
+    }
+
     /// Remembers a pin.
     ///
     /// # Errors
@@ -292,15 +309,21 @@ impl Ledger {
         Ok(statement.query_row([key.as_str()], |row| row.get(0)).optional()?)
     }
 
-    /// The entries that ever were in the cache as `path`, the one that was used last in front.
+    /// The entries that are in the cache, or were, as `path` or as a namesake of it (`path~2`), the one that was used last in
+    /// front.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub fn keys_of(&self, path: &str) -> Result<Vec<EntryKey>, LedgerError> {
+    pub fn namesakes_of(&self, path: &str) -> Result<Vec<EntryKey>, LedgerError> {
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let natural =
+            path.rsplit_once('~').filter(|(_, number)| is_number(number)).map_or(path, |(name, _)| name);
         let connection = self.connection();
-        let mut statement =
-            connection.prepare_cached("select key from entries where path = ?1 order by last_use desc")?;
-        let keys = statement.query_map([path], |row| row.get::<_, String>(0))?;
+        let mut statement = connection.prepare_cached(
+            "select key from entries where path = ?1 or substr(path, 1, length(?1) + 1) = ?1 || '~'
+             order by last_use desc",
+        )?;
+        let keys = statement.query_map([natural], |row| row.get::<_, String>(0))?;
         Ok(keys.filter_map(Result::ok).filter_map(|key| EntryKey::new(key).ok()).collect())
     }
 
@@ -371,8 +394,16 @@ mod tests {
         assert_eq!(ledger.path_of(&key).unwrap().as_deref(), Some("d/p"));
         let later = EntryKey::new("l").unwrap();
         ledger.note_use(&later, "d/p", 10).unwrap();
-        ledger.note_use(&EntryKey::new("m").unwrap(), "d/other", 11).unwrap();
-        assert_eq!(ledger.keys_of("d/p").unwrap(), [later, key.clone()]);
+        let other = EntryKey::new("m").unwrap();
+        ledger.note_use(&other, "d/other", 11).unwrap();
+        assert_eq!(ledger.namesakes_of("d/p").unwrap(), [later.clone(), key.clone()]);
+        assert_eq!(ledger.namesakes_of("d/p~3").unwrap(), [later.clone(), key.clone()]);
+        let unknown = EntryKey::new("n").unwrap();
+        let names = [&later, &other, &unknown].map(|key| (key.clone(), format!("d/{key}")));
+        ledger.note_names(&names).unwrap();
+        assert_eq!(ledger.namesakes_of("d/p").unwrap(), [key]);
+        assert_eq!(ledger.path_of(&later).unwrap().as_deref(), Some("d/l"));
+        assert_eq!(ledger.path_of(&unknown).unwrap(), None);
         assert!(ledger.spend(5, 2, 0).unwrap());
         assert!(ledger.spend(5, 2, 0).unwrap());
         assert!(!ledger.spend(5, 2, 0).unwrap());

@@ -159,7 +159,7 @@ pub(super) async fn process(
 /// offered under the same name and another id.
 fn former(inner: &Inner, job: &Job) -> Option<Lease> {
     let others = || {
-        inner.ledger.keys_of(&job.path).unwrap_or_else(|error| {
+        inner.ledger.namesakes_of(&job.path).unwrap_or_else(|error| {
             tracing::warn!(path = job.path, %error, "no former entry is looked for");
             Vec::new()
         })

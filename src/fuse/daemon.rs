@@ -1,6 +1,5 @@
 //! A whole mount, from settings to the last breath: cache, engine, catalogue, socket, kernel, and back.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -26,12 +25,13 @@ use crate::store::StoreError;
 use crate::store::inventory::Inventory;
 use crate::store::layout::CacheDir;
 use crate::vfs::counters::Refreshed;
-use crate::vfs::tree::{entry_key, entry_key_prefix};
+use crate::vfs::tree::entry_key;
 use crate::vfs::{LiveFile, Vfs};
 
 use super::adapter::Adapter;
 use super::invalidate;
 use super::mountpoint::{self, MountpointError};
+use super::names::{self, Held};
 use super::parts;
 use super::process;
 use super::reload::{Reloader, Reread};
@@ -357,6 +357,7 @@ async fn refresh_catalog(
     mut settings: watch::Receiver<Arc<Resolved>>,
     fresh: bool,
 ) {
+    names::note(&vfs).await;
     let mut since = Instant::now();
     // `None` while the catalogue has its age to grow
     let mut pause = (!fresh).then_some(Duration::ZERO);
@@ -369,12 +370,8 @@ async fn refresh_catalog(
             Ok(()) = settings.changed() => continue,
         }
         let inventory = Arc::clone(vfs.engine().inventory());
-        let keys: BTreeSet<String> =
-            inventory.holdings().iter().map(|holding| holding.key.as_str().to_owned()).collect();
-        let may_hold = move |dataset: &Dataset| {
-            let prefix = entry_key_prefix(dataset);
-            keys.range(prefix.clone()..).next().is_some_and(|key| key.starts_with(&prefix))
-        };
+        let held = Held::by(&vfs);
+        let may_hold = move |dataset: &Dataset| held.may_be_of(dataset);
         let is_ready = move |product: Product<'_>| inventory.contains(&entry_key(product));
         match fetch_catalog(&client, &cache.catalog(), vfs.catalog(), may_hold, is_ready).await {
             Ok(catalog) => {
@@ -384,6 +381,7 @@ async fn refresh_catalog(
                     "catalogue refreshed"
                 );
                 vfs.show(Arc::new(catalog));
+                names::note(&vfs).await;
                 vfs.counters.refreshes.one(Refreshed::Done);
                 let (shown, notifier) = (Arc::clone(&vfs), notifier.clone());
                 tokio::task::spawn_blocking(move || invalidate::forget_catalog(&shown, &notifier));

@@ -5,6 +5,7 @@
 //! * [`invalidate`] — tells the kernel what left the cache.
 //! * [`mountpoint`] — checks, dead mounts, unmounting.
 //! * [`daemon`] — a whole mount from settings to the last breath.
+//! * `names` — what the ledger calls the products in the cache, after the catalogue has changed.
 //! * `parts` — what the settings mean for each part; [`reload`] — takes new ones over; `signals` — who asks for it, or for the end.
 //! * `process` — what the serving process asks of the kernel for itself; `systemd` — what a service manager is told.
 
@@ -13,6 +14,7 @@ pub mod daemon;
 pub mod handles;
 pub mod invalidate;
 pub mod mountpoint;
+mod names;
 mod opening;
 mod parts;
 pub mod passthrough;

@@ -73,7 +73,7 @@ pub fn prepare(path: &Path) -> Result<PathBuf, MountpointError> {
     // a dead mount may lie over another dead one, but not without end
     for _ in 0..MOST_DEAD {
         match inspect(path) {
-            Err(MountpointError::Io { source, .. }) if is_dead(&source) => {
+            Err(MountpointError::Io { source, .. }) if means_dead(&source) => {
                 tracing::warn!(mountpoint = %path.display(), "a dead mount is in the way; it is detached");
                 detach(path)?;
             }
@@ -89,10 +89,10 @@ pub fn prepare(path: &Path) -> Result<PathBuf, MountpointError> {
 /// [`MountpointError::Unmount`].
 pub fn detach_dead(path: &Path) -> Result<(), MountpointError> {
     for _ in 0..MOST_DEAD {
-        match count_blocks(path) {
-            Err(error) if is_dead(&error) => detach(path)?,
-            _ => break,
+        if !is_dead(path) {
+            break;
         }
+        detach(path)?;
     }
     Ok(())
 }
@@ -119,8 +119,13 @@ fn inspect(path: &Path) -> Result<PathBuf, MountpointError> {
     }
 }
 
+/// True where the process behind a mount is gone. One that hangs keeps whoever asks waiting.
+pub fn is_dead(path: &Path) -> bool {
+    count_blocks(path).is_err_and(|error| means_dead(&error))
+}
+
 /// True for what the kernel answers when the process behind a mount is gone.
-fn is_dead(error: &io::Error) -> bool {
+fn means_dead(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOTCONN)
 }
 
@@ -157,14 +162,16 @@ pub fn mounts() -> Vec<PathBuf> {
 
 /// Those of them that `user` has mounted.
 pub fn mounts_of(user: u32) -> Vec<PathBuf> {
-    lines_of(user).iter().filter_map(|line| our_mount(line)).collect()
+    lines_of(user, &[]).iter().filter_map(|line| our_mount(line)).collect()
 }
 
-/// The lines of the kernel's table (proc(5), mountinfo) about them.
-pub fn lines_of(user: u32) -> Vec<String> {
+/// The lines of the kernel's table (proc(5), mountinfo) about them, and about clmsfs mounts at these `places`.
+pub fn lines_of(user: u32, places: &[PathBuf]) -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let is_theirs = |line: &&str| mounted_by(line) == Some(user) && our_mount(line).is_some();
-    table.lines().filter(is_theirs).map(str::to_owned).collect()
+    let is_wanted = |line: &&str| {
+        our_mount(line).is_some_and(|place| mounted_by(line) == Some(user) || places.contains(&place))
+    };
+    table.lines().filter(is_wanted).map(str::to_owned).collect()
 }
 
 /// Who has mounted what a line of mountinfo tells of, for FUSE.

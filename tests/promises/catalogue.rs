@@ -1,6 +1,7 @@
 //! The catalogue changes behind a mount's back, and nobody loses what he works with.
 
 use std::fs::{self, File};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::support::packages::Pixels;
@@ -8,6 +9,12 @@ use crate::support::wait::until_true;
 use crate::support::{Package, Stage};
 
 const QUICK: &str = "queued = '10ms'\nrunning = '10ms'";
+
+/// The next mount reads the catalogue anew.
+fn make_old(snapshot: &Path) {
+    let yesterday = SystemTime::now() - Duration::from_secs(30 * 3600);
+    File::options().write(true).open(snapshot).unwrap().set_modified(yesterday).unwrap();
+}
 
 #[test]
 fn what_the_service_withdraws_stays_while_it_is_in_the_cache() {
@@ -25,8 +32,7 @@ fn what_the_service_withdraws_stays_while_it_is_in_the_cache() {
         fs::remove_file(stage.data().join(format!("{name}.zip"))).unwrap();
     }
     Package::new("fresh", Pixels::Classes, 300).write(&stage.data());
-    let yesterday = SystemTime::now() - Duration::from_secs(30 * 3600);
-    File::options().write(true).open(&snapshot).unwrap().set_modified(yesterday).unwrap();
+    make_old(&snapshot);
     let simulator = stage.simulator(QUICK);
     let mount = stage.mount(&simulator).start();
     let data = mount.point().join("data");
@@ -40,4 +46,33 @@ fn what_the_service_withdraws_stays_while_it_is_in_the_cache() {
     let metadata = fs::read_to_string(data.join("metadata.json")).unwrap();
     assert_eq!(metadata.matches("clmsfs:withdrawn").count(), 1);
     assert_eq!(simulator.requests().count("post"), 0);
+}
+
+/// The name that was written down when it was fetched was shown for ever, and led to another product by then.
+#[test]
+fn what_the_cache_holds_is_listed_by_the_name_that_it_has_now() {
+    let Some(stage) = Stage::shared() else { return };
+    let offer = |zip: &str, id: &str| {
+        Package::new(zip, Pixels::Classes, 64).write(&stage.data());
+        let record = serde_json::json!({"file": "same", "@id": id}).to_string();
+        fs::write(stage.data().join(format!("{zip}.json")), record).unwrap();
+    };
+    offer("first", "20000000-0000-4000-8000-000000000000");
+    let simulator = stage.simulator(QUICK);
+    let mount = stage.mount(&simulator).start();
+    mount.cat("same").success();
+    let snapshot = mount.cache().join("catalog.json");
+    drop((mount, simulator));
+
+    // of namesakes the one with the smallest id has the plain name
+    offer("second", "10000000-0000-4000-8000-000000000000");
+    make_old(&snapshot);
+    let simulator = stage.simulator(QUICK);
+    let mount = stage.mount(&simulator).start();
+    mount.product("same~2");
+    let shown = || mount.json(&["cache", "ls"])[0]["path"].as_str().unwrap().to_owned();
+    until_true("its present name", || shown() == "data/same~2");
+    mount.run(&["cache", "pin", &shown()]).success();
+    assert_eq!((mount.state("same~2"), mount.attribute("same~2", "pinned")), ("ready".into(), "1".into()));
+    assert_eq!((mount.state("same"), mount.attribute("same", "pinned")), ("cold".into(), "0".into()));
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
+use crate::support::manager::Manager;
 use crate::support::packages::Pixels;
 use crate::support::process::{CLMSFS, Reader, Service, clmsfs, send, within};
 use crate::support::{Mount, Package, Simulator, Stage, wait};
@@ -156,28 +156,16 @@ fn a_hang_up_reads_the_key_anew_and_the_service_manager_hears_of_it() {
     let key = stage.folder().join("own-key.json");
     std::fs::copy(simulator.key(), &key).unwrap();
     config.set("credentials", key.display());
-    let socket = stage.folder().join("notify");
-    let manager = UnixDatagram::bind(&socket).unwrap();
-    manager.set_read_timeout(Some(wait::PATIENCE)).unwrap();
-    let hears = |what: &str| {
-        let mut buffer = [0; 4096];
-        loop {
-            let length = manager.recv(&mut buffer).unwrap_or_else(|error| panic!("no {what}: {error}"));
-            let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            if message.starts_with(what) {
-                return message;
-            }
-        }
-    };
+    let manager = Manager::new(stage.folder());
     // away from the terminal that the tests may run on
     let mount = stage
         .mount(&simulator)
         .configured(&config.path)
-        .env("NOTIFY_SOCKET", &socket)
+        .env("NOTIFY_SOCKET", manager.path())
         .hurry(10)
         .under(&["setsid"])
         .start();
-    hears("READY=1");
+    manager.hears("READY=1");
     mount.cat("first").success();
     assert_eq!(simulator.requests().count("token"), 1);
 
@@ -187,10 +175,10 @@ fn a_hang_up_reads_the_key_anew_and_the_service_manager_hears_of_it() {
     foreign["client_id"] = serde_json::json!("0123456789abcdef0123456789abcdef");
     std::fs::write(&key, foreign.to_string()).unwrap();
     mount.signal(libc::SIGHUP);
-    let told = hears("RELOADING=1");
+    let told = manager.hears("RELOADING=1");
     let microseconds = told.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap_or_default();
     assert!(microseconds.parse::<u64>().is_ok_and(|time| time > 0), "{told}");
-    hears("READY=1");
+    manager.hears("READY=1");
     let refused = mount.cat("second");
     assert!(refused.stderr.contains("Permission denied"), "{}", refused.stderr);
     assert!(mount.attribute("second", "error").contains("key"), "{}", mount.attribute("second", "error"));
@@ -207,8 +195,8 @@ fn a_hang_up_reads_the_key_anew_and_the_service_manager_hears_of_it() {
 
     std::fs::write(&key, &good).unwrap();
     mount.signal(libc::SIGHUP);
-    hears("RELOADING=1");
-    hears("READY=1");
+    manager.hears("RELOADING=1");
+    manager.hears("READY=1");
     wait::until_true("the product opens with the good key", || mount.cat("second").status.success());
     assert!(mount.log().contains("the settings are reloaded"), "{}", mount.log());
 }

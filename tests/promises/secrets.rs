@@ -212,12 +212,7 @@ fn is_root() -> bool {
 
 /// The control socket of a mount.
 fn socket(mount: &Mount) -> PathBuf {
-    let runtime = if is_root() {
-        PathBuf::from("/run/clmsfs")
-    } else {
-        // The harness takes XDG_RUNTIME_DIR away from the program.
-        std::env::temp_dir().join(format!("clmsfs-{}", fs::metadata(mount.cache()).unwrap().uid()))
-    };
+    let runtime = clmsfs::control::registry::directory().unwrap();
     let ending = format!("-{}.sock", mount.pid());
     let names = fs::read_dir(runtime).unwrap().map(|entry| entry.unwrap().path());
     names.filter(|path| path.to_str().unwrap().ends_with(&ending)).last().unwrap()

@@ -1,8 +1,12 @@
 //! The verbs that talk to a running mount, as scripts use them.
 
+use std::os::unix::fs::symlink;
+use std::sync::Arc;
+
+use crate::support::meddler::{self, Meddler};
 use crate::support::packages::Pixels;
-use crate::support::process::{Reader, run};
-use crate::support::{Package, Stage};
+use crate::support::process::{CLMSFS, Reader, run};
+use crate::support::{Package, Stage, wait};
 
 const QUICK: &str = "queued = '50ms'\nrunning = '50ms'";
 
@@ -22,6 +26,61 @@ fn fetch_brings_products_by_every_kind_of_name() {
     mount.run(&["fetch", &path]).success();
     assert_eq!(mount.state("three"), "ready");
     assert_eq!(mount.run(&["fetch", "data/no-such-product"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_path_leads_to_its_product_from_every_folder_and_through_links() {
+    let Some(stage) = Stage::shared() else { return };
+    Package::new("one", Pixels::Classes, 64).write(&stage.data());
+    let simulator = stage.simulator(QUICK);
+    let mount = stage.mount(&simulator).start();
+    let dataset = mount.product("one").parent().unwrap().to_owned();
+    let link = stage.folder().join("link");
+    symlink(mount.point(), &link).unwrap();
+    let linked = link.join("data/one").display().to_string();
+    mount.run(&["fetch", &linked]).success();
+    mount.run(&["cache", "pin", &linked]).success();
+    assert_eq!(mount.attribute("one", "pinned"), "1");
+    let from_within = |words: &[&str]| {
+        let mut command = mount.verb(words);
+        command.current_dir(&dataset);
+        Reader::spawn(command).finish().success().text()
+    };
+    from_within(&["cache", "unpin", "one"]);
+    assert_eq!(mount.attribute("one", "pinned"), "0");
+    from_within(&["cache", "pin", "./one/one.tif"]);
+    assert_eq!(mount.attribute("one", "pinned"), "1");
+    // a name is no path where nothing lies there
+    from_within(&["cache", "unpin", "data/one"]);
+    assert_eq!(mount.attribute("one", "pinned"), "0");
+    assert!(from_within(&["ls", "."]).contains("data/one"));
+}
+
+/// It ended with 0 and without a word.
+#[test]
+fn fetch_says_when_its_product_is_not_in_the_catalogue_any_more() {
+    let Some(stage) = Stage::shared() else { return };
+    Package::new("leaving", Pixels::Classes, 64).write(&stage.data());
+    let simulator = stage.simulator("queued = '1h'");
+    let rename = |answer: &mut meddler::Answer| {
+        if answer.is_of("@search") {
+            answer.replace("leaving", "renamed");
+        }
+    };
+    let meddler = Meddler::start(simulator.authority(), Arc::new(rename));
+    let api = simulator.api().replace(simulator.authority(), meddler.authority());
+    let mount = stage.mount(&simulator).api(&api).flag("--catalog-ttl", "10s").start();
+    mount.product("leaving");
+    let fetch = Reader::spawn(mount.verb(&["fetch", "data/leaving"]));
+    mount.reaches("leaving", &["queued"]);
+    meddler.begin();
+    let told = fetch.finish();
+    assert_eq!(told.status.code(), Some(1), "{}", told.stderr);
+    assert!(
+        told.stderr.contains("data/leaving: not in the catalogue any more: see clmsfs jobs"),
+        "{}",
+        told.stderr
+    );
 }
 
 #[test]
@@ -48,9 +107,7 @@ fn cancel_ends_the_waiting_and_forgets_the_task() {
     mount.run(&["cancel", "data/regretted"]).success();
     assert!(!reader.finish().status.success());
     assert!(!["ordered", "queued", "running"].contains(&mount.state("regretted").as_str()));
-    crate::support::wait::until_true("the remote task is deleted", || {
-        simulator.requests().count("delete") == 1
-    });
+    wait::until_true("the remote task is deleted", || simulator.requests().count("delete") == 1);
 }
 
 #[test]
@@ -144,6 +201,28 @@ fn umount_takes_the_mount_point_as_an_argument_too() {
     command.arg("umount").arg(mount.point());
     Reader::spawn(command).finish().success();
     assert!(mount.ended().success());
+}
+
+/// In a namespace of mounts that has no other mount of ours and no list of running ones, for the mounts of other tests are
+/// this user's, too.
+#[test]
+fn umount_without_a_name_takes_away_the_one_mount_that_a_crash_left() {
+    let Some(stage) = Stage::shared() else { return };
+    let simulator = stage.simulator("");
+    let mut mount = stage.mount(&simulator).start();
+    mount.kill();
+    let script = r#"
+        mounts() { awk '/ - fuse.clmsfs / { print $5 }' /proc/self/mountinfo; }
+        mount -t tmpfs tmpfs /run
+        for other in $(mounts); do [ "$other" = "$0" ] || umount -l "$other"; done
+        mounts
+        "$1" umount
+        mounts
+    "#;
+    let point = mount.point().display().to_string();
+    let words = ["--mount", "--propagation", "private", "sh", "-euc", script, &point, CLMSFS];
+    let told = run("unshare", &words).success();
+    assert_eq!(told.text(), format!("{point}\n"), "there before, and not after");
 }
 
 #[test]

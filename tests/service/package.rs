@@ -12,6 +12,21 @@ fn names(machine: &Machine) -> Vec<String> {
     found.success().text().lines().map(str::to_owned).collect()
 }
 
+/// The pages that the package brings send their reader to pages that it brings.
+fn links_lead_somewhere(machine: &Machine) {
+    let folder = "/usr/share/doc/clmsfs";
+    let pages = machine.run(&format!("find {folder} -name '*.md'")).success().text();
+    assert!(pages.contains("/docs/TROUBLESHOOTING.md"), "{pages}");
+    for page in pages.lines() {
+        let text = fs::read_to_string(machine.path(page)).unwrap();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        for target in targets.filter(|target| target.ends_with(".md")) {
+            let path = machine.path(page).parent().unwrap().join(target);
+            assert!(path.exists(), "{page} leads to {target}");
+        }
+    }
+}
+
 #[test]
 fn it_is_installed_used_and_purged_and_names_what_it_leaves() {
     let machine = Machine::bare();
@@ -24,6 +39,8 @@ fn it_is_installed_used_and_purged_and_names_what_it_leaves() {
     let edited = fs::read_to_string(machine.path("/etc/updatedb.conf")).unwrap();
     assert!(edited.contains(" fuse.clmsfs\""), "{edited}");
     assert_eq!(machine.property(UNIT, "ActiveState"), "inactive", "it waits for its administrator");
+
+    links_lead_somewhere(&machine);
 
     lab::simulate(&machine);
     lab::configure(&machine);

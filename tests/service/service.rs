@@ -132,6 +132,62 @@ fn a_reload_takes_the_settings_over_and_keeps_the_process() {
     assert_eq!(state(&machine), "active");
 }
 
+/// All that root is told of a healthy machine is that it is one.
+#[test]
+fn the_doctor_finds_nothing_wrong_for_root() {
+    let machine = lab::serving();
+    let told = machine.run("clmsfs doctor --json --config /etc/clmsfs/clms.toml").success().text();
+    let report: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    let of =
+        |check: &str| -> Vec<_> { findings.iter().filter(|finding| finding["check"] == check).collect() };
+    for (check, says) in [
+        ("mounts", "/srv/clmsfs/clms answers"),
+        ("cache-folder", "/var/cache/clmsfs/clms"),
+        ("key", "/etc/clmsfs/clms-key.json"),
+        ("updatedb", "fuse.clmsfs"),
+    ] {
+        let found = of(check);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0]["outcome"], "ok", "{found:?}");
+        assert!(found[0]["says"].as_str().unwrap().contains(says), "{found:?}");
+    }
+}
+
+#[test]
+fn the_link_of_its_page_holds_until_it_is_stopped() {
+    let machine = lab::ready();
+    let file = machine.path("/etc/clmsfs/clms.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text + "web_listen = \"127.0.0.1:8080\"\n").unwrap();
+    lab::start(&machine);
+    let link = || machine.run("clmsfs web").success().text();
+    let first = link();
+    machine.run(&format!("systemctl restart {UNIT}")).success();
+    assert_eq!(link(), first);
+    let former = lab::main_pid(&machine);
+    machine.run(&format!("kill -9 {former}")).success();
+    wait::until_true("it is back", || {
+        ![0, former].contains(&lab::main_pid(&machine)) && state(&machine) == "active"
+    });
+    assert_eq!(link(), first);
+    machine.run(&format!("systemctl stop {UNIT}")).success();
+    assert_eq!(machine.run("ls /run | grep clmsfs-").text(), "");
+    lab::start(&machine);
+    assert_ne!(link(), first);
+}
+
+#[test]
+fn root_mounts_beside_it_with_a_cache_of_its_own() {
+    let machine = lab::serving();
+    machine
+        .run("mkdir /mnt/own && mount -t clmsfs clmsfs /mnt/own -o api_url=http://127.0.0.1:8686/api")
+        .success();
+    assert_eq!(machine.mounts().len(), 2);
+    assert_eq!(machine.run("ls /var/cache/clmsfs").text(), "clms\nroot\n");
+    machine.run("umount /mnt/own").success();
+}
+
 #[test]
 fn without_a_key_it_can_be_browsed_and_a_key_makes_it_whole() {
     let machine = lab::ready();

@@ -21,7 +21,7 @@ pub(super) fn page() -> std::io::Result<Page> {
     let mut own = Writer::new();
     own.section("MOUNT OPTIONS").text(
         "Words behind `-o`, or in the fourth column of fstab(5). Options of `clmsfs.toml`(5) are written with `_` or `-`; what is \
-         said here counts more than what a file says.",
+         said here counts more than what a file says. A value that has commas stands in quotes: `web_hosts=\"a.example,b.example\"`.",
     );
     own.term("`config=`<FILE>", "The settings file, in place of those of machine and user.");
     for spec in OPTIONS {
@@ -46,15 +46,44 @@ pub(super) fn page() -> std::io::Result<Page> {
         .text("Lines of /etc/fstab. The first mounts when somebody looks, and does not hold up the start of the machine:")
         .example(
             "clmsfs /clms clmsfs _netdev,nofail,x-systemd.automount,allow_other 0 0\n\
-             clmsfs#lab /lab clmsfs noauto,allow_other,uid=1000,gid=1000 0 0\n\
-             clmsfs /test clmsfs noauto,config=/etc/clmsfs/test.toml 0 0",
+             clmsfs#lab /lab clmsfs allow_other,uid=1000,cache_dir=/data/lab 0 0\n\
+             clmsfs /test clmsfs config=/etc/test.toml,cache_dir=/data/test 0 0",
         )
-        .paragraph("The second takes its settings from `/etc/clmsfs/lab.toml`. By hand:")
-        .example("mount -t clmsfs clmsfs /mnt -o config=/etc/clmsfs/test.toml\numount /mnt");
+        .paragraph(
+            "The second takes its settings from `/etc/clmsfs/lab.toml`. Each mount needs a cache of its own, in the line or in its \
+             settings; that of a service belongs to the service. By hand:",
+        )
+        .example("mount -t clmsfs clmsfs /mnt -o cache_dir=/data/test\numount /mnt");
     own.section("NOTES").text(
         "The log goes to the journal. `umount`, `findmnt -t fuse.clmsfs,fuse` and `mount -a` work as with any file system.",
     );
     own.see_also(&["clmsfs(1)", "clmsfs.toml(5)", "fstab(5)", "mount(8)", "systemd.automount(5)"]);
     let written = String::from_utf8_lossy(&bytes).into_owned();
     Ok(Page::new("mount.clmsfs", "8", &[written, own.finish()]))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::config::mount_options;
+
+    /// Two of them with the default cache kept each other from mounting.
+    #[test]
+    fn the_examples_share_no_cache() {
+        let page = page().unwrap();
+        let text = page.text().replace("\\-", "-");
+        let lines = text.lines().filter(|line| line.ends_with(" 0 0"));
+        let caches: Vec<Option<String>> = lines
+            .map(|line| {
+                let options = mount_options::parse(line.split(' ').nth(3).unwrap()).unwrap();
+                let given = options.settings.values().find(|(spec, ..)| spec.name == "cache_dir");
+                given.map(|(_, text, _)| text.to_owned())
+            })
+            .collect();
+        assert_eq!(caches.len(), 3);
+        assert_eq!(caches.iter().collect::<BTreeSet<_>>().len(), 3, "{caches:?}");
+    }
 }

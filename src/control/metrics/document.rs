@@ -115,7 +115,8 @@ groups:
         expr: clmsfs_cache_disk_free_bytes < 1e9
 ```
 
-Share of opens that were served from the cache: `1 - sum(rate(clmsfs_cold_opens_total[1d])) / sum(rate(clmsfs_opens_total{outcome=~"passthrough|through_mount|memory"}[1d]))`.
+Share of opens that found everything here: `1 - sum(rate(clmsfs_cold_opens_total[1d])) / sum(rate(clmsfs_opens_total[1d]))`. Both count opens that were refused,
+too; `clmsfs_cold_opens_total{answer="block"}` counts those alone that fetched or waited.
 
 ## How this is checked
 

@@ -8,6 +8,7 @@ use super::page::{Here, Page};
 use super::site::Site;
 use super::words::{count, moment, product_address, shown, size};
 use crate::store::inventory::{Holding, Usage};
+use crate::store::layout::EntryKey;
 use crate::vfs::Vfs;
 
 /// Lines of one page of the table.
@@ -48,24 +49,20 @@ impl Standing {
     }
 }
 
-/// An entry with its name and what is to become of it.
+/// An entry and what is to become of it.
 struct Line {
-    path: String,
     holding: Holding,
     standing: Standing,
 }
 
+/// The name of an entry. Only those that are shown are asked for: each is a question to the ledger.
+fn name(vfs: &Vfs, key: &EntryKey) -> String {
+    vfs.engine().ledger().path_of(key).ok().flatten().unwrap_or_else(|| key.to_string())
+}
+
 /// The entries: those that may go first, in the order in which they would, then those in use, then pinned ones.
 fn lines(vfs: &Vfs) -> Vec<Line> {
-    let engine = vfs.engine();
-    let holdings = engine.inventory().holdings();
-    let name = |holding: &Holding| {
-        let known = engine.ledger().path_of(&holding.key).ok().flatten();
-        known.unwrap_or_else(|| holding.key.to_string())
-    };
-    let mut lines: Vec<Line> = standings(holdings)
-        .map(|(holding, standing)| Line { path: name(&holding), holding, standing })
-        .collect();
+    let mut lines: Vec<Line> = standings(vfs.engine().inventory().holdings()).collect();
     lines.sort_by_key(|line| match line.standing {
         Standing::Goes(place) => (0, place),
         Standing::InUse(_) => (1, 0),
@@ -75,7 +72,7 @@ fn lines(vfs: &Vfs) -> Vec<Line> {
 }
 
 /// `holdings` are sorted as eviction takes them.
-fn standings(holdings: Vec<Holding>) -> impl Iterator<Item = (Holding, Standing)> {
+fn standings(holdings: Vec<Holding>) -> impl Iterator<Item = Line> {
     let mut place = 0;
     holdings.into_iter().map(move |holding| {
         let standing = if holding.pinned {
@@ -86,7 +83,7 @@ fn standings(holdings: Vec<Holding>) -> impl Iterator<Item = (Holding, Standing)
             place += 1;
             Standing::Goes(place)
         };
-        (holding, standing)
+        Line { holding, standing }
     })
 }
 
@@ -99,7 +96,7 @@ struct Part {
 }
 
 /// The parts of the picture from left to right. Together they are the budget, or what is used where that is more.
-fn parts(lines: &[Line], usage: Usage) -> Vec<Part> {
+fn parts(lines: &[Line], usage: Usage, name: impl Fn(&EntryKey) -> String) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for (number, line) in lines.iter().enumerate() {
         let (class, bytes) = (line.standing.class(), line.holding.bytes);
@@ -109,7 +106,8 @@ fn parts(lines: &[Line], usage: Usage) -> Vec<Part> {
                 rest.title = format!("more: {}", size(rest.bytes));
             }
             None => {
-                let title = format!("{}: {}, {}", shown(&line.path), size(bytes), line.standing.in_words());
+                let name = name(&line.holding.key);
+                let title = format!("{}: {}, {}", shown(&name), size(bytes), line.standing.in_words());
                 parts.push(Part { class, bytes, title });
             }
         }
@@ -126,8 +124,8 @@ fn parts(lines: &[Line], usage: Usage) -> Vec<Part> {
 }
 
 /// The picture with its legend.
-fn picture(lines: &[Line], usage: Usage) -> Markup {
-    let parts = parts(lines, usage);
+fn picture(vfs: &Vfs, lines: &[Line], usage: Usage) -> Markup {
+    let parts = parts(lines, usage, |key| name(vfs, key));
     let whole = parts.iter().map(|part| part.bytes).sum::<u64>().max(1) as f64;
     let mut at = 0.0;
     let placed = parts.iter().map(|part| {
@@ -171,7 +169,7 @@ fn picture(lines: &[Line], usage: Usage) -> Markup {
 }
 
 /// The entries `from` on as a table.
-fn table(site: &Site, lines: &[Line], caption: &str, from: &str) -> Markup {
+fn table(site: &Site, vfs: &Vfs, lines: &[Line], caption: &str, from: &str) -> Markup {
     html! {
         table.entries {
             caption { (caption) }
@@ -186,12 +184,13 @@ fn table(site: &Site, lines: &[Line], caption: &str, from: &str) -> Markup {
             }
             tbody {
                 @for line in lines {
+                    @let path = name(vfs, &line.holding.key);
                     tr {
-                        th scope="row" { a href=(product_address(&line.path)) { (shown(&line.path)) } }
+                        th scope="row" { a href=(product_address(&path)) { (shown(&path)) } }
                         td.number { (size(line.holding.bytes)) }
                         td.wide { (moment(line.holding.last_use)) }
                         td { span class={ "swatch " (line.standing.class()) } {} (line.standing.in_words()) }
-                        td { (act::buttons(site, &line.path, Some(&line.path), from, choices(line.standing))) }
+                        td { (act::buttons(site, &path, Some(&path), from, choices(line.standing))) }
                     }
                 }
             }
@@ -214,9 +213,9 @@ pub(super) fn summary(site: &Site, vfs: &Vfs, few: usize) -> Markup {
     let first = lines.iter().take_while(|line| matches!(line.standing, Standing::Goes(_))).count().min(few);
     html! {
         p { (used(usage)) " by " (count(lines.len(), "product", "products")) "." }
-        (picture(&lines, usage))
+        (picture(vfs, &lines, usage))
         @if first > 0 {
-            (table(site, &lines[..first], "What would be evicted next, in this order", "overview"))
+            (table(site, vfs, &lines[..first], "What would be evicted next, in this order", "overview"))
         }
         p { a href="/cache" { "All of the cache" } }
     }
@@ -238,11 +237,11 @@ pub(super) fn page(site: &Site, vfs: &Vfs, from: usize, told: Option<&'static st
     let body = html! {
         h1 { "Cache" }
         p { (used(usage)) " in " code { (shown(&directory)) } "." }
-        (picture(&lines, usage))
+        (picture(vfs, &lines, usage))
         @if lines.is_empty() {
             p.quiet { "Nothing is here yet. What is fetched stays here until room is needed." }
         } @else {
-            (table(site, &lines[from..to], &caption, "cache"))
+            (table(site, vfs, &lines[from..to], &caption, "cache"))
         }
         nav.pages aria-label="Parts of the table" {
             @if from > 0 { a href={ "/cache?from=" (from - LINES) } rel="prev" { "Before" } }
@@ -256,35 +255,35 @@ pub(super) fn page(site: &Site, vfs: &Vfs, from: usize, told: Option<&'static st
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::store::layout::EntryKey;
 
     fn holding(name: &str, bytes: u64, pinned: bool, readers: usize) -> Holding {
         Holding { key: EntryKey::new(name).unwrap(), bytes, last_use: 0, pinned, readers }
     }
 
-    fn all(holdings: Vec<Holding>) -> Vec<Line> {
-        standings(holdings)
-            .map(|(holding, standing)| Line { path: holding.key.to_string(), holding, standing })
-            .collect()
-    }
-
     #[test]
     fn what_is_held_has_no_place_in_the_order() {
-        let lines = all(vec![
+        let lines = standings(vec![
             holding("open", 1, false, 2),
             holding("old", 1, false, 0),
             holding("kept", 1, true, 1),
             holding("new", 1, false, 0),
         ]);
-        let words: Vec<_> = lines.iter().map(|line| line.standing.in_words()).collect();
+        let words: Vec<_> = lines.map(|line| line.standing.in_words()).collect();
         assert_eq!(words, ["in use by 2 readers", "goes next", "pinned", "goes as number 2"]);
     }
 
     #[test]
-    fn the_parts_are_the_budget_and_stay_few() {
-        let many: Vec<_> = (0..500).map(|number| holding(&format!("k{number}"), 10, false, 0)).collect();
+    fn the_parts_are_the_budget_and_stay_few_and_so_do_questions_for_names() {
+        let many = (0..500).map(|number| holding(&format!("k{number}"), 10, false, 0)).collect();
+        let lines: Vec<_> = standings(many).collect();
         let usage = Usage { limit: 10_000, entries: 5000, reserved: 100, books: 50 };
-        let parts = parts(&all(many), usage);
+        let asked = std::cell::Cell::new(0);
+        let name = |key: &EntryKey| {
+            asked.set(asked.get() + 1);
+            key.to_string()
+        };
+        let parts = parts(&lines, usage, name);
+        assert!(asked.get() <= DRAWN, "{} questions", asked.get());
         assert_eq!(parts.iter().map(|part| part.bytes).sum::<u64>(), 10_000);
         assert!(parts.len() <= DRAWN + 5, "{}", parts.len());
         assert_eq!(parts.last().unwrap().class, "free");

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::super::actions::Action;
 use super::super::status::{self, JobStatus};
-use super::act;
+use super::act::{self, Button};
 use super::page::{Here, Page, Region};
 use super::site::Site;
 use super::view::View;
@@ -74,8 +74,8 @@ pub(super) fn failed(site: &Site, jobs: &[JobStatus], few: usize, from: &str) ->
                 @for job in jobs.iter().take(few) {
                     li {
                         p.what { a href=(product_address(&job.path)) { (shown(&job.path)) } " " (mark(job.progress.state)) }
-                        (reason(&job.progress))
-                        (act::buttons(site, &job.path, Some(&job.path), from, &[(Action::Fetch, "Fetch again")]))
+                        (reason(&job.progress, job.renewal))
+                        (act::buttons(site, &job.path, Some(&job.path), from, &[again(job)]))
                     }
                 }
             }
@@ -84,14 +84,19 @@ pub(super) fn failed(site: &Site, jobs: &[JobStatus], few: usize, from: &str) ->
     }
 }
 
-/// Why it failed, and when the next open tries again.
-pub(super) fn reason(progress: &Progress) -> Markup {
+/// What tries a failed fetch again: to fetch what is here would do nothing.
+const fn again(job: &JobStatus) -> Button {
+    if job.renewal { (Action::Refresh, "Try again") } else { (Action::Fetch, "Fetch again") }
+}
+
+/// Why it failed, and when the next open tries again. With `renewal` the product is here, and no open does.
+pub(super) fn reason(progress: &Progress, renewal: bool) -> Markup {
     html! {
         @if let Some(error) = &progress.error { p.problem { (shown(error)) } }
         @if progress.state == ProductState::Failed {
             p.detail {
                 "Failed " (moment(progress.since))
-                @if let Some(at) = progress.retry_at {
+                @if renewal { "; what is here is served" } @else if let Some(at) = progress.retry_at {
                     @if at > crate::fetch::now() { "; opening the file tries again " (moment(at)) }
                     @else { "; opening the file tries again" }
                 }

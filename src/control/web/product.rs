@@ -51,7 +51,7 @@ fn state(product: Product<'_>, progress: &Progress, renewal: Option<&Progress>) 
         @if renewal.is_some() { p.what { "A newer edition is under way: " (mark(going.state)) " " (describe(going)) } }
         @if going.state.is_under_way() { (steps(going.state)) (bar(going)) }
         @if let Some(task) = &going.task { p.detail { "Task " code { (shown(task)) } " of the service" } }
-        (reason(progress))
+        (reason(progress, false))
         @if !is_served(product) {
             p.problem { "Data of this format is not served by this release: it cannot be fetched." }
         }

@@ -6,6 +6,7 @@ pub(crate) mod disk;
 pub(crate) mod faulty;
 pub(crate) mod gauge;
 pub(crate) mod inotify;
+pub(crate) mod manager;
 pub(crate) mod meddler;
 pub(crate) mod mount;
 pub(crate) mod packages;

@@ -212,6 +212,27 @@ fn the_buttons_do_what_the_verbs_do_and_events_tell_of_it() {
     assert_eq!(simulator.requests().posts("leaf"), 2);
 }
 
+/// What is here was taken for the end of the fetch: the button of a failed renewal said that it had begun, and did nothing.
+#[test]
+fn a_renewal_that_failed_is_tried_again_by_its_button() {
+    let Some(stage) = Stage::shared() else { return };
+    let (simulator, mount, browser) = with_page(&stage, QUICK);
+    mount.cat("leaf").success();
+    simulator.scenario(&format!("{QUICK}\n[[fault]]\nfile = 'leaf'\noutcome = 'finished_nok'\n"));
+    assert!(!mount.run(&["fetch", "--refresh", "data/leaf"]).status.success());
+    simulator.scenario(QUICK);
+    let told = mount.run(&["status"]).success().text();
+    assert!(told.contains("what is here is served; clmsfs fetch --refresh tries again"), "{told}");
+
+    let orders = simulator.requests().posts("leaf");
+    let page = browser.page("/jobs");
+    let (_, button) = page.split_once(r#"name="action" value=""#).expect("a button");
+    browser.press(button.split('"').next().unwrap(), "data/leaf").expect(303);
+    wait::until_true("a newer edition", || mount.json(&["jobs"]).as_array().unwrap().is_empty());
+    assert_eq!(simulator.requests().posts("leaf"), orders + 1);
+    assert_eq!(mount.state("leaf"), "ready");
+}
+
 #[test]
 fn a_look_is_no_use_and_the_cache_tells_what_goes_next() {
     let Some(stage) = Stage::shared() else { return };
