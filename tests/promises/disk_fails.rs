@@ -165,3 +165,23 @@ fn eio_while_reading_an_entry_is_no_reason_to_delete_it() {
     assert!(mount.cat("one").success().stdout == bytes);
     assert_eq!(simulator.requests().count("post") + simulator.requests().count("download"), 0);
 }
+
+/// Descriptions and index can be read, as at an open; bytes of tiles cannot.
+#[test]
+fn eio_in_a_tile_is_no_reason_to_delete_its_entry() {
+    let Some(stage) = Stage::shared() else { return };
+    Package::new("one", Pixels::Noise, 1500).write(&stage.data());
+    let simulator = stage.simulator(QUICK);
+    let disk = FaultyDisk::below(stage.folder());
+    let mount = stage.mount(&simulator).cache(&disk.cache()).start();
+    let bytes = mount.cat("one").success().stdout;
+    let middle = bytes.len() as u64 / 2;
+    disk.fails([Fault::of_bytes("/c/0/0", middle..middle + 1, libc::EIO)]);
+    let proof = mount.run(&["cache", "verify"]);
+    assert!(!proof.status.success() && proof.stderr.contains("cannot be read"), "{}", proof.stderr);
+    assert!(disk.mend() > 0);
+    assert_eq!(mount.state("one"), "ready", "it may be sound, and is not thrown away");
+    mount.run(&["cache", "verify"]).success();
+    assert!(mount.cat("one").success().stdout == bytes);
+    assert_eq!(simulator.requests().downloads("one"), 1);
+}
