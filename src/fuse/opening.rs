@@ -16,7 +16,7 @@ use crate::vfs::opener::{is_told_to_die, opener};
 use crate::vfs::tree::{Attributes, Kind};
 
 use super::handles::Handles;
-use super::passthrough::{Backing, Passthrough, Way};
+use super::passthrough::{Backing, Passthrough};
 
 /// How often a waiting reader is asked whether it was told to die.
 const ASK: Duration = Duration::from_millis(100);
@@ -30,10 +30,10 @@ pub(super) const BLOCK: u32 = 4096;
 pub(super) struct OpenHandle {
     /// Its inode.
     pub(super) ino: Ino,
+    /// Must live as long as the handle, and not longer than the lease of `file`: hence it is dropped first.
+    _backing: Option<Arc<Backing>>,
     /// Its bytes.
     pub(super) file: OpenFile,
-    /// Must live as long as the handle.
-    _backing: Option<Arc<Backing>>,
 }
 
 /// What calls and waiting opens have in common.
@@ -118,13 +118,9 @@ impl Shared {
         match (&file.bytes, file.generation()) {
             _ if file.live => flags |= FopenFlags::FOPEN_DIRECT_IO,
             (Bytes::Whole(disk), Some(generation)) => {
-                match self.passthrough.choose(ino, generation, disk, &reply) {
-                    Way::Passthrough(id) => backing = Some(id),
-                    Way::Cached => flags |= self.keep(ino, generation),
-                    Way::Busy => {
-                        let why = "an older, damaged copy is still open; close its readers".to_owned();
-                        return self.refused(&VfsError::NotReady(why), reply);
-                    }
+                backing = self.passthrough.choose(ino, disk, &reply);
+                if backing.is_none() {
+                    flags |= self.keep(ino, generation);
                 }
             }
             (_, Some(generation)) => flags |= self.keep(ino, generation),
@@ -136,7 +132,7 @@ impl Shared {
             (_, None) => Opened::ThroughMount,
         };
         self.vfs.counters.opens.one(outcome);
-        let handle = FileHandle(self.files.add(OpenHandle { ino, file, _backing: backing.clone() }));
+        let handle = FileHandle(self.files.add(OpenHandle { ino, _backing: backing.clone(), file }));
         match backing {
             Some(backing) => reply.opened_passthrough(handle, flags, backing.id()),
             None => reply.opened(handle, flags),

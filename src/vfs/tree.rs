@@ -188,11 +188,17 @@ impl Vfs {
             _ => return Err(VfsError::NotADirectory),
         };
         let product = Self::find(catalog, path)?;
-        // asked first: a file that is replaced meanwhile is of the edition before, and is looked up again
-        let edition = self.edition(product);
-        let attributes = self.attributes_inside(product, &inner)?;
-        let edition = if attributes.kind == Kind::Directory { 0 } else { edition };
-        Ok((Node::Inside(path.clone(), inner.into(), edition), attributes))
+        loop {
+            let edition = self.edition(product);
+            let attributes = self.attributes_inside(product, &inner)?;
+            if attributes.kind == Kind::Directory {
+                return Ok((Node::Inside(path.clone(), inner.into(), 0), attributes));
+            }
+            // else it was replaced meanwhile, or found to be damaged by this very look
+            if self.edition(product) == edition {
+                return Ok((Node::Inside(path.clone(), inner.into(), edition), attributes));
+            }
+        }
     }
 
     /// The edition of a product's files now.
@@ -349,6 +355,8 @@ impl Vfs {
         inner: &str,
     ) -> Result<Vec<Child>, VfsError> {
         let product = Self::find(catalog, path)?;
+        let view = self.views.get(product, Purpose::Look)?;
+        // after that look, which may have found damage
         let edition = self.edition(product);
         let below = |name: &str, is_dir: bool| {
             let full = if inner.is_empty() { name.to_owned() } else { format!("{inner}/{name}") };
@@ -359,7 +367,7 @@ impl Vfs {
             node: below(name, is_dir),
             kind: if is_dir { Kind::Directory } else { Kind::File },
         };
-        if let Some((view, _lease)) = self.views.get(product, Purpose::Look)? {
+        if let Some((view, _lease)) = view {
             let listed = view.list(inner).map_err(damaged)?.ok_or(VfsError::NotADirectory)?;
             return Ok(listed.iter().map(|listed| child(&listed.name, listed.is_dir)).collect());
         }

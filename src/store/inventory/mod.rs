@@ -110,7 +110,7 @@ struct State {
     books: u64,
     /// Entries taken in so far.
     generations: u64,
-    /// How often entries were replaced by newer ones since the start.
+    /// How often entries were replaced or thrown away although they may have been open, since the start.
     editions: HashMap<EntryKey, u64>,
     /// Entries that count no more and still lie in their places: nothing may be published there.
     leaving: HashSet<EntryKey>,
@@ -138,11 +138,16 @@ impl State {
         Some(item.bytes)
     }
 
+    /// Files that are open stay those of the edition before.
+    fn begin_edition(&mut self, key: &EntryKey) {
+        *self.editions.entry(key.clone()).or_default() += 1;
+    }
+
     fn take_in(&mut self, key: EntryKey, bytes: u64, last_use: u64) {
         self.generations += 1;
         let generation = self.generations;
         if self.items.contains_key(&key) {
-            *self.editions.entry(key.clone()).or_default() += 1;
+            self.begin_edition(&key);
         }
         self.items.insert(key, Item { bytes, last_use, readers: 0, generation });
     }
@@ -154,7 +159,7 @@ pub struct Inventory {
     state: Mutex<State>,
     /// Told when an entry has left its place.
     has_left: Condvar,
-    /// Set before the first entry is replaced: until then nobody needs to ask for editions.
+    /// Set before the first edition ends: until then nobody needs to ask for editions.
     has_replaced: AtomicBool,
     on_evicted: OnEvicted,
     departures: Departures,
@@ -217,8 +222,8 @@ impl Inventory {
         self.state().books = files + 3 * 4096;
     }
 
-    /// How often the entry was replaced by a newer one while it was here, since the start: files of one edition are not
-    /// those of another, though they have the same names.
+    /// How often the entry was replaced or thrown away although it may have been open, since the start: files of one
+    /// edition are not those of another, though they have the same names.
     pub fn edition(&self, key: &EntryKey) -> u64 {
         if !self.has_replaced() {
             return 0;
@@ -226,7 +231,7 @@ impl Inventory {
         self.state().editions.get(key).copied().unwrap_or(0)
     }
 
-    /// False as long as no entry was replaced: then every edition is 0, and nobody needs a lock to know it.
+    /// False as long as no edition has ended: then every one is 0, and nobody needs a lock to know it.
     pub fn has_replaced(&self) -> bool {
         self.has_replaced.load(Ordering::SeqCst)
     }
@@ -475,7 +480,8 @@ impl Inventory {
         Ok(bytes)
     }
 
-    /// Takes the damaged entry of `lease` out of service, whoever reads it; those readers keep their open files.
+    /// Takes the damaged entry of `lease` out of service, whoever reads it; those readers keep their open files, and what
+    /// is published next is of another edition than theirs.
     ///
     /// An entry that was published under the key since then is another one and stays.
     pub fn quarantine(&self, lease: &Lease) {
@@ -483,7 +489,12 @@ impl Inventory {
         let known = {
             let mut state = self.state();
             let same = state.items.get(key).is_some_and(|item| item.generation == lease.generation);
-            same.then(|| state.let_go(key)).flatten()
+            same.then(|| {
+                self.has_replaced.store(true, Ordering::SeqCst);
+                state.begin_edition(key);
+                state.let_go(key)
+            })
+            .flatten()
         };
         if let Some(bytes) = known {
             tracing::error!(%key, "entry is damaged: it is removed and will be fetched again");

@@ -270,8 +270,10 @@ async fn a_damaged_entry_is_thrown_away_and_fetched_anew() {
     let entry = mount.house.dir.path().join("rasters").join(mount.key("clc2018/a").as_str());
     let raster = std::fs::File::options().write(true).open(entry.join("a/c/0/0")).unwrap();
     raster.set_len(raster.metadata().unwrap().len() - 1).unwrap();
+    let listed = mount.vfs.children(&mount.node("clc2018/a").unwrap()).unwrap();
+    assert_eq!(mount.state("clc2018/a"), ProductState::Cold, "the first look finds it");
+    assert!(listed.iter().all(|child| mount.vfs.attributes(&child.node).is_ok()), "all names lead somewhere");
     assert_eq!(mount.vfs.attributes(&mount.node("clc2018/a/a.tif").unwrap()).unwrap().size, 0);
-    assert_eq!(mount.state("clc2018/a"), ProductState::Cold);
     assert!(!read(&mount.open("clc2018/a/a.tif").await.unwrap()).is_empty());
     assert_eq!(mount.house.converter.conversions(), 2);
 }
