@@ -215,18 +215,8 @@ impl CacheDir {
     /// # Errors
     /// [`StoreError::Io`] when it cannot be moved; a failing deletion is left to the sweep at the next start.
     pub fn discard(&self, path: &Path) -> Result<(), StoreError> {
-        match self.set_apart(path) {
-            Ok(Some(apart)) => apart.delete(),
-            Ok(None) => {}
-            // a rename may need room that a deletion does not (btrfs over its quota). A crash meanwhile leaves a part, which
-            // is swept with staging or noticed as a damaged entry
-            Err(StoreError::Io { source, .. })
-                if Trouble::of(&source).is_some_and(Trouble::is_lack_of_room) =>
-            {
-                fs::remove_dir_all(path)
-                    .map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
-            }
-            Err(error) => return Err(error),
+        if let Some(apart) = self.set_apart(path)? {
+            apart.delete();
         }
         Ok(())
     }
@@ -252,11 +242,25 @@ impl CacheDir {
     }
 
     /// Makes `path` (a directory inside the cache) vanish at once; what it held is deleted later, which may take
-    /// long. `None` when there is nothing.
+    /// long. `None` when nothing is left to delete.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when it cannot be moved.
+    /// [`StoreError::Io`] when it cannot be moved: it is still there.
     pub fn set_apart(&self, path: &Path) -> Result<Option<Apart>, StoreError> {
+        match self.move_away(path) {
+            // a rename may need room that a deletion does not (btrfs over its quota). A crash meanwhile leaves a part, which
+            // is swept with staging or noticed as a damaged entry
+            Err(StoreError::Io { source, .. })
+                if Trouble::of(&source).is_some_and(Trouble::is_lack_of_room) =>
+            {
+                let deleted = fs::remove_dir_all(path);
+                deleted.map(|()| None).map_err(|source| StoreError::Io { path: path.to_owned(), source })
+            }
+            moved => moved,
+        }
+    }
+
+    fn move_away(&self, path: &Path) -> Result<Option<Apart>, StoreError> {
         use std::sync::atomic::{AtomicU64, Ordering};
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);

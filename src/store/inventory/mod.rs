@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::StoreError;
+use super::entry_dir::group_path;
 use super::eviction::{Candidate, Cause, Evicted, Plan, plan};
 use super::foreign;
 use super::layout::{CacheDir, EntryKey, disk_usage, free_space};
@@ -116,6 +117,13 @@ struct State {
     leaving: HashSet<EntryKey>,
 }
 
+/// An entry that was let go and still lies in its place.
+struct Leaving {
+    key: EntryKey,
+    item: Item,
+    cause: Cause,
+}
+
 impl State {
     fn new(limits: Limits) -> Self {
         Self {
@@ -131,11 +139,11 @@ impl State {
         }
     }
 
-    /// The entry counts no more; its bytes, if there was one. Whoever calls this removes its files next.
-    fn let_go(&mut self, key: &EntryKey) -> Option<u64> {
+    /// The entry counts no more, if there was one. Whoever calls this removes its files next.
+    fn let_go(&mut self, key: &EntryKey, cause: Cause) -> Option<Leaving> {
         let item = self.items.remove(key)?;
         self.leaving.insert(key.clone());
-        Some(item.bytes)
+        Some(Leaving { key: key.clone(), item, cause })
     }
 
     /// Files that are open stay those of the edition before.
@@ -363,18 +371,16 @@ impl Inventory {
         let victims = {
             let mut state = self.state();
             let victims = self.victims(&state, more, free)?;
-            let gone = |key: EntryKey| {
-                let bytes = state.let_go(&key).unwrap_or(0);
-                Evicted { key, bytes, cause: Cause::Room }
-            };
-            let victims: Vec<Evicted> = victims.into_iter().map(gone).collect();
+            let victims: Vec<_> = victims.iter().filter_map(|key| state.let_go(key, Cause::Room)).collect();
             state.reserved += more;
             victims
         };
+        let mut removed = Ok(());
         for victim in victims {
-            self.remove_files(victim);
+            // all of them, that none hangs in the air: the last error is as good as the first
+            removed = self.remove_files(victim).and(removed);
         }
-        Ok(())
+        removed.inspect_err(|_| self.state().reserved -= more)
     }
 
     /// Whether `bytes` could be set aside now, perhaps after evicting; evicts and reserves nothing.
@@ -462,11 +468,17 @@ impl Inventory {
     /// Deletes one entry on the user's word.
     ///
     /// # Errors
-    /// [`StoreError::Unknown`], [`StoreError::Busy`] or [`StoreError::Pinned`].
+    /// [`StoreError::Unknown`], [`StoreError::Busy`] or [`StoreError::Pinned`]; [`StoreError::Io`] where the disk refuses.
+    /// It is still there then.
     pub fn evict(&self, key: &EntryKey) -> Result<u64, StoreError> {
-        let bytes = {
+        self.evict_for(key, Cause::Asked)
+    }
+
+    fn evict_for(&self, key: &EntryKey, cause: Cause) -> Result<u64, StoreError> {
+        let unknown = || StoreError::Unknown { key: key.clone() };
+        let leaving = {
             let mut state = self.state();
-            let item = state.items.get(key).ok_or_else(|| StoreError::Unknown { key: key.clone() })?;
+            let item = state.items.get(key).ok_or_else(unknown)?;
             // a pin is told first: readers go by themselves
             if state.pins.contains(key) {
                 return Err(StoreError::Pinned { key: key.clone() });
@@ -474,10 +486,10 @@ impl Inventory {
             if item.readers > 0 {
                 return Err(StoreError::Busy { key: key.clone() });
             }
-            state.let_go(key).unwrap_or(0)
+            state.let_go(key, cause).ok_or_else(unknown)?
         };
-        self.remove_files(Evicted { key: key.clone(), bytes, cause: Cause::Asked });
-        Ok(bytes)
+        let bytes = leaving.item.bytes;
+        self.remove_files(leaving).map(|()| bytes)
     }
 
     /// Takes the damaged entry of `lease` out of service, whoever reads it; those readers keep their open files, and what
@@ -492,31 +504,46 @@ impl Inventory {
             same.then(|| {
                 self.has_replaced.store(true, Ordering::SeqCst);
                 state.begin_edition(key);
-                state.let_go(key)
+                state.let_go(key, Cause::Damaged)
             })
             .flatten()
         };
-        if let Some(bytes) = known {
+        if let Some(leaving) = known {
             tracing::error!(%key, "entry is damaged: it is removed and will be fetched again");
-            self.remove_files(Evicted { key: key.clone(), bytes, cause: Cause::Damaged });
+            // it is never put back
+            let _ = self.remove_files(leaving);
         }
     }
 
-    fn remove_files(&self, evicted: Evicted) {
-        let key = &evicted.key;
+    /// Deletes what was let go. What cannot be moved away is put back on the books, for there it lies; but for a damaged
+    /// entry, which must not be served again, by the next start neither.
+    fn remove_files(&self, Leaving { key, item, cause }: Leaving) -> Result<(), StoreError> {
         disk_is_asked();
-        let apart = self.cache.set_apart(&self.cache.entry(key));
-        self.state().leaving.remove(key);
-        self.has_left.notify_all();
-        match apart {
-            Ok(apart) => apart.map_or((), |apart| self.cache.delete_entry(apart)),
-            Err(error) => {
-                tracing::warn!(%key, %error, "failed to delete an evicted entry; the next start tries again");
+        let place = self.cache.entry(&key);
+        let mut apart = self.cache.set_apart(&place);
+        if cause == Cause::Damaged
+            && let Err(error) = &apart
+        {
+            tracing::warn!(%key, %error, "failed to delete a damaged entry; without its description it is not served again");
+            let _ = std::fs::remove_file(group_path(&place));
+            apart = Ok(None);
+        }
+        let bytes = item.bytes;
+        {
+            let mut state = self.state();
+            state.leaving.remove(&key);
+            if apart.is_err() {
+                state.items.insert(key.clone(), item);
             }
         }
-        self.departures.entries.one(evicted.cause);
-        self.departures.bytes.add(evicted.bytes);
-        (self.on_evicted)(evicted);
+        self.has_left.notify_all();
+        if let Some(apart) = apart? {
+            self.cache.delete_entry(apart);
+        }
+        self.departures.entries.one(cause);
+        self.departures.bytes.add(bytes);
+        (self.on_evicted)(Evicted { key, bytes, cause });
+        Ok(())
     }
 
     fn end_lease(&self, lease: &Lease) {
