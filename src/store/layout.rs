@@ -182,14 +182,30 @@ impl CacheDir {
             return fs::rename(staged, &target).map_err(fail);
         }
         match exchange(staged, &target) {
+            // not on this file system
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
-                // not on this file system: a crash between the two renames costs a fetch, never a wrong byte
-                let apart = self.set_apart(&target)?;
-                fs::rename(staged, &target).map_err(fail)?;
-                apart.map_or(Ok(()), |apart| fs::rename(&apart.0, staged)).map_err(fail)
+                self.replace(staged, &target)
             }
             result => result.map_err(fail),
         }
+    }
+
+    /// An exchange in three renames. A crash between the first two costs a fetch, never a wrong byte.
+    fn replace(&self, staged: &Path, target: &Path) -> Result<(), StoreError> {
+        let former = self.move_away(target)?;
+        if let Err(source) = fs::rename(staged, target) {
+            if let Some(Err(error)) = former.map(|former| fs::rename(former.0, target)) {
+                tracing::warn!(path = %target.display(), %error, "an entry is lost that could not be replaced");
+            }
+            return Err(StoreError::Io { path: target.to_owned(), source });
+        }
+        if let Some(former) = former
+            && fs::rename(&former.0, staged).is_err()
+        {
+            // the newer one is in its place all the same
+            former.delete();
+        }
+        Ok(())
     }
 
     /// Makes what [`Self::put`] did durable, and deletes what it replaced.
@@ -539,5 +555,22 @@ mod tests {
         assert!(leftover.join("new").exists());
         assert!(!leftover.join("old").exists());
         assert!(!staged.exists());
+    }
+
+    #[test]
+    fn a_replacement_that_fails_halfway_leaves_the_former_entry() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = CacheDir::open(dir.path()).unwrap();
+        let key = EntryKey::new("k").unwrap();
+        let (target, staged) = (cache.entry(&key), cache.staging(&key));
+        fs::create_dir(&target).unwrap();
+        fs::write(target.join("old"), "old").unwrap();
+        // nothing is there that could be renamed
+        assert!(cache.replace(&staged, &target).is_err());
+        assert!(target.join("old").exists());
+        fs::create_dir(&staged).unwrap();
+        fs::write(staged.join("new"), "new").unwrap();
+        cache.replace(&staged, &target).unwrap();
+        assert!(target.join("new").exists() && staged.join("old").exists());
     }
 }
