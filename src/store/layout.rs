@@ -237,17 +237,6 @@ impl CacheDir {
         Ok(())
     }
 
-    /// Takes a published entry away: it vanishes at once and for good, and is deleted then.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] when it cannot be moved; a failing deletion is left to the sweep at the next start.
-    pub fn remove(&self, key: &EntryKey) -> Result<(), StoreError> {
-        if let Some(apart) = self.set_apart(&self.entry(key))? {
-            self.delete_entry(apart);
-        }
-        Ok(())
-    }
-
     /// Deletes what was an entry until it was set apart. Its name is gone for good first: else a loss of power could bring it
     /// back without some of its files.
     pub fn delete_entry(&self, apart: Apart) {

@@ -32,9 +32,6 @@ pub enum VfsError {
     /// A value that an attribute does not take.
     #[error("{0}")]
     BadValue(String),
-    /// A file handle that is not open.
-    #[error("not an open file")]
-    BadHandle,
     /// Policy refuses this program.
     #[error("refused by {0}")]
     Denied(String),
@@ -68,7 +65,6 @@ impl VfsError {
             Self::NoAttribute => libc::ENODATA,
             Self::NoSuchNamespace => libc::EOPNOTSUPP,
             Self::BadValue(_) => libc::EINVAL,
-            Self::BadHandle => libc::EBADF,
             Self::Denied(_) => libc::EACCES,
             Self::NotReady(_) => libc::EAGAIN,
             Self::TimedOut => libc::ETIMEDOUT,

@@ -164,7 +164,6 @@ fn the_table_of_errnos() {
         (VfsError::ReadOnly, libc::EROFS),
         (VfsError::NoAttribute, libc::ENODATA),
         (VfsError::NoSuchNamespace, libc::EOPNOTSUPP),
-        (VfsError::BadHandle, libc::EBADF),
         (VfsError::Denied(String::new()), libc::EACCES),
         (VfsError::NotReady(String::new()), libc::EAGAIN),
         (VfsError::TimedOut, libc::ETIMEDOUT),
