@@ -1,5 +1,6 @@
 //! Tells the kernel what became ready, left the cache or was replaced: names, sizes and pages it may still believe in.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,9 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::fetch::engine::{Change, Heard};
 use crate::fetch::journal;
 use crate::store::eviction::Evicted;
-use crate::store::layout::EntryKey;
 use crate::vfs::Vfs;
 use crate::vfs::error::VfsError;
-use crate::vfs::node::{Ino, Node};
+use crate::vfs::node::{Edition, Ino, Node, ProductPath};
 use crate::vfs::tree::Kind;
 
 /// How long after a product became ready the kernel is told once more to forget the sizes of its files. Replies that were under
@@ -41,7 +41,10 @@ pub async fn follow(vfs: Arc<Vfs>, notifier: Notifier, mut changes: broadcast::R
             if let Some(key) = &key {
                 vfs.close_view(key);
             }
-            forget(&vfs, &notifier, key.as_ref());
+            // the ledger knows the path of everything that ever was in the cache; without it all products are invalidated
+            let path = key.as_ref().and_then(|key| vfs.engine().ledger().path_of(key).ok().flatten());
+            let wanted = path.as_deref().and_then(|path| path.split_once('/'));
+            forget(&vfs, &notifier, |product| wanted.is_none_or(|wanted| product.is(wanted)));
             if let Some(evicted) = evicted {
                 note_departure(&vfs, &evicted);
             }
@@ -69,11 +72,8 @@ async fn became_ready(vfs: Arc<Vfs>, notifier: Notifier, path: String, heard: He
     let forget = {
         let (vfs, path) = (Arc::clone(&vfs), path.clone());
         move || {
-            if let Some((dataset, name)) = path.split_once('/') {
-                let of_product = |node: &Node| {
-                    node.product()
-                        .is_some_and(|product| *product.dataset == *dataset && *product.product == *name)
-                };
+            if let Some(wanted) = path.split_once('/') {
+                let of_product = |node: &Node| node.product().is_some_and(|product| product.is(wanted));
                 forget_sizes(&vfs, &notifier, of_product);
             }
         }
@@ -91,10 +91,20 @@ async fn became_ready(vfs: Arc<Vfs>, notifier: Notifier, path: String, heard: He
     let _ = tokio::task::spawn_blocking(forget).await;
 }
 
-/// Makes the kernel ask anew for the documents of a catalogue that has changed.
-pub fn forget_documents(vfs: &Vfs, notifier: &Notifier) {
+/// Makes the kernel ask anew for the documents of a catalogue that has changed, and look up anew what lies in products whose
+/// names are those of others now.
+pub fn catalogue_changed(vfs: &Vfs, notifier: &Notifier) {
     let is_document = |node: &Node| matches!(node, Node::RootFile(_) | Node::DatasetFile(..) | Node::Item(_));
     forget_sizes(vfs, notifier, is_document);
+    let known = vfs.inodes.select(|node| matches!(node, Node::Inside(..)));
+    let renamed: HashSet<ProductPath> = known
+        .iter()
+        .filter(|(_, node)| vfs.has_lost_its_name(node))
+        .filter_map(|(_, node)| node.product().cloned())
+        .collect();
+    if !renamed.is_empty() {
+        forget(vfs, notifier, |product| renamed.contains(product));
+    }
 }
 
 /// Makes the kernel ask anew for the sizes of files, and look up anew those that do not exist any more. Other names are left
@@ -126,18 +136,10 @@ fn forget_name(vfs: &Vfs, notifier: &Notifier, node: &Node, live: &[&str]) {
     }
 }
 
-/// Invalidates everything below the product of `key`, or below every product.
-fn forget(vfs: &Vfs, notifier: &Notifier, key: Option<&EntryKey>) {
-    // the ledger knows the path of everything that ever was in the cache; without it all products are invalidated
-    let path = key.and_then(|key| vfs.engine().ledger().path_of(key).ok().flatten());
-    let wanted = path.as_deref().and_then(|path| path.split_once('/'));
-    let of_product = |node: &Node| {
-        node.product().is_some_and(|product| {
-            wanted.is_none_or(|(dataset, name)| *product.dataset == *dataset && *product.product == *name)
-        })
-    };
+/// Invalidates everything below the products that are wanted.
+fn forget(vfs: &Vfs, notifier: &Notifier, wanted: impl Fn(&ProductPath) -> bool) {
     let live = vfs.live_names();
-    for (ino, node) in vfs.inodes.select(of_product) {
+    for (ino, node) in vfs.inodes.select(|node| node.product().is_some_and(&wanted)) {
         if let Node::Product(_) = node {
             continue;
         }
@@ -153,7 +155,9 @@ fn parent(vfs: &Vfs, node: &Node, live: &[&str]) -> Option<(Ino, String)> {
     let product = node.product()?;
     let (parent, name) = match node {
         Node::Inside(_, inner, _) => match inner.rsplit_once('/') {
-            Some((directory, name)) => (Node::Inside(product.clone(), directory.into(), 0), name.to_owned()),
+            Some((directory, name)) => {
+                (Node::Inside(product.clone(), directory.into(), Edition::NONE), name.to_owned())
+            }
             None => (Node::Product(product.clone()), inner.to_string()),
         },
         _ => (Node::Product(product.clone()), node.path(live).rsplit('/').next()?.to_owned()),

@@ -11,7 +11,7 @@ pub enum VfsError {
     /// No file system here has such long names.
     #[error("the name is longer than 255 bytes")]
     NameTooLong,
-    /// A file of an edition that was replaced by a newer one: the name leads to the newer one.
+    /// A file of an edition that was replaced by a newer one, or whose name another product has: the name leads there.
     #[error("replaced by a newer edition; look the name up again")]
     Replaced,
     /// A file where a directory is needed.

@@ -12,7 +12,7 @@ use crate::view::Content;
 
 use super::Vfs;
 use super::error::VfsError;
-use super::node::{Node, ProductPath};
+use super::node::{Edition, Node, ProductPath};
 use super::tree::{self, Inside, dataset_document};
 use super::views::Purpose;
 
@@ -97,6 +97,7 @@ pub struct PendingOpen {
     target: Target,
     path: ProductPath,
     inner: Arc<str>,
+    edition: Edition,
     uid: u32,
 }
 
@@ -124,7 +125,7 @@ impl PendingOpen {
         let mut ticket = self.ticket;
         for _ in 0..RACES {
             ticket.wait().await.map_err(VfsError::Fetch)?;
-            if let Some(file) = vfs.open_ready(&self.path, &self.inner)? {
+            if let Some(file) = vfs.open_edition(&self.path, &self.inner, self.edition)? {
                 return Ok(file);
             }
             // evicted between the end of the fetch and our open: fetch it again
@@ -177,16 +178,17 @@ impl Vfs {
     }
 
     /// Opens a file of a ready product in this very edition; `None` when the product is cold.
+    /// [`VfsError::Replaced`] where its name leads to another edition by now.
     fn open_edition(
         &self,
         path: &ProductPath,
         inner: &str,
-        edition: u64,
+        edition: Edition,
     ) -> Result<Option<OpenFile>, VfsError> {
         let opened = self.open_ready(path, inner);
         // the edition changes together with the files: what was opened before it changed is of the one before
         let now = self.edition(Self::find(&self.catalog(), path)?);
-        if now == edition { opened } else { Err(VfsError::Replaced) }
+        if now == edition || edition == Edition::NONE { opened } else { Err(VfsError::Replaced) }
     }
 
     /// Opens a file of a ready product; `None` when the product is cold.
@@ -217,8 +219,8 @@ impl Vfs {
     /// # Errors
     /// What policy, the order budget or an earlier failure say.
     pub fn open_cold(&self, node: &Node, flags: i32, opener: &Opener) -> Result<Opening, VfsError> {
-        let Node::Inside(path, inner, _) = node else { return Err(VfsError::NotFound) };
-        if let Some(file) = self.open_ready(path, inner)? {
+        let Node::Inside(path, inner, edition) = node else { return Err(VfsError::NotFound) };
+        if let Some(file) = self.open_edition(path, inner, *edition)? {
             return Ok(Opening::Now(file));
         }
         let catalog = self.catalog();
@@ -263,6 +265,7 @@ impl Vfs {
                     target,
                     path: path.clone(),
                     inner: Arc::clone(inner),
+                    edition: *edition,
                     uid: opener.uid,
                 }))
             }

@@ -1,5 +1,6 @@
 //! The tree: which names exist, what stands at them, how large they are. Never the network, never a wait.
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +15,7 @@ use super::Vfs;
 use super::documents;
 use super::error::VfsError;
 use super::node::{
-    CATALOG, COLLECTION, DatasetFile, ITEM, LIVE, METADATA, Node, ProductPath, README, RootFile,
+    CATALOG, COLLECTION, DatasetFile, Edition, ITEM, LIVE, METADATA, Node, ProductPath, README, RootFile,
 };
 use super::open::damaged;
 use super::views::Purpose;
@@ -192,7 +193,7 @@ impl Vfs {
             let edition = self.edition(product);
             let attributes = self.attributes_inside(product, &inner)?;
             if attributes.kind == Kind::Directory {
-                return Ok((Node::Inside(path.clone(), inner.into(), 0), attributes));
+                return Ok((Node::Inside(path.clone(), inner.into(), Edition::NONE), attributes));
             }
             // else it was replaced meanwhile, or found to be damaged by this very look
             if self.edition(product) == edition {
@@ -202,9 +203,17 @@ impl Vfs {
     }
 
     /// The edition of a product's files now.
-    pub(super) fn edition(&self, product: Product<'_>) -> u64 {
-        let inventory = self.engine.inventory();
-        if inventory.has_replaced() { inventory.edition(&entry_key(product)) } else { 0 }
+    pub(super) fn edition(&self, product: Product<'_>) -> Edition {
+        let key = entry_key(product);
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
+        Edition { product: hasher.hash_one(&key), number: self.engine.inventory().edition(&key) }
+    }
+
+    /// True for a file whose name the present catalogue gives to another product, or to none.
+    pub fn has_lost_its_name(&self, node: &Node) -> bool {
+        let Node::Inside(path, _, edition) = node else { return false };
+        let named = Self::find(&self.catalog(), path).map(|product| self.edition(product).product);
+        *edition != Edition::NONE && named != Ok(edition.product)
     }
 
     /// What stands below a product's directory, with the size it has now.
@@ -360,7 +369,7 @@ impl Vfs {
         let edition = self.edition(product);
         let below = |name: &str, is_dir: bool| {
             let full = if inner.is_empty() { name.to_owned() } else { format!("{inner}/{name}") };
-            Node::Inside(path.clone(), full.into(), if is_dir { 0 } else { edition })
+            Node::Inside(path.clone(), full.into(), if is_dir { Edition::NONE } else { edition })
         };
         let child = |name: &str, is_dir: bool| Child {
             name: name.to_owned(),

@@ -167,7 +167,7 @@ pub struct Inventory {
     state: Mutex<State>,
     /// Told when an entry has left its place.
     has_left: Condvar,
-    /// Set before the first edition ends: until then nobody needs to ask for editions.
+    /// Set before the first edition ends: until then every one is 0, and nobody needs a lock to know it.
     has_replaced: AtomicBool,
     on_evicted: OnEvicted,
     departures: Departures,
@@ -233,15 +233,10 @@ impl Inventory {
     /// How often the entry was replaced or thrown away although it may have been open, since the start: files of one
     /// edition are not those of another, though they have the same names.
     pub fn edition(&self, key: &EntryKey) -> u64 {
-        if !self.has_replaced() {
+        if !self.has_replaced.load(Ordering::SeqCst) {
             return 0;
         }
         self.state().editions.get(key).copied().unwrap_or(0)
-    }
-
-    /// False as long as no edition has ended: then every one is 0, and nobody needs a lock to know it.
-    pub fn has_replaced(&self) -> bool {
-        self.has_replaced.load(Ordering::SeqCst)
     }
 
     /// True while the entry of `lease` is the one that is published.
