@@ -334,9 +334,9 @@ async fn fetch_catalog(
     path: &Path,
     old: Arc<Catalog>,
     may_hold: impl Fn(&Dataset) -> bool + Send + 'static,
-    is_ready: impl Fn(Product<'_>) -> bool + Send + 'static,
+    is_in_use: impl Fn(Product<'_>) -> bool + Send + 'static,
 ) -> Result<Catalog, CatalogError> {
-    let catalog = Catalog::refresh(client, old, may_hold, is_ready).await?;
+    let catalog = Catalog::refresh(client, old, may_hold, is_in_use).await?;
     let path = path.to_owned();
     let catalog = tokio::task::spawn_blocking(move || {
         if let Err(error) = catalog.save(&path) {
@@ -368,15 +368,14 @@ async fn refresh_catalog(
             () = tokio::time::sleep_until(due) => {}
             Ok(()) = settings.changed() => continue,
         }
-        let inventory = Arc::clone(vfs.engine().inventory());
-        let keys: BTreeSet<String> =
-            inventory.holdings().iter().map(|holding| holding.key.as_str().to_owned()).collect();
+        let engine = vfs.engine().clone();
+        let keys: BTreeSet<String> = engine.in_use().into_iter().map(String::from).collect();
         let may_hold = move |dataset: &Dataset| {
             let prefix = entry_key_prefix(dataset);
             keys.range(prefix.clone()..).next().is_some_and(|key| key.starts_with(&prefix))
         };
-        let is_ready = move |product: Product<'_>| inventory.contains(&entry_key(product));
-        match fetch_catalog(&client, &cache.catalog(), vfs.catalog(), may_hold, is_ready).await {
+        let is_in_use = move |product: Product<'_>| engine.is_in_use(&entry_key(product));
+        match fetch_catalog(&client, &cache.catalog(), vfs.catalog(), may_hold, is_in_use).await {
             Ok(catalog) => {
                 tracing::info!(
                     datasets = catalog.datasets().len(),
