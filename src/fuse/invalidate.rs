@@ -38,8 +38,9 @@ pub async fn follow(vfs: Arc<Vfs>, notifier: Notifier, mut changes: broadcast::R
         let (vfs, notifier) = (Arc::clone(&vfs), notifier.clone());
         // the kernel may make us wait for its locks
         let done = tokio::task::spawn_blocking(move || {
-            if let Some(key) = &key {
-                vfs.close_view(key);
+            match &key {
+                Some(key) => vfs.close_view(key),
+                None => vfs.close_all_views(),
             }
             // the ledger knows the path of everything that ever was in the cache; without it all products are invalidated
             let path = key.as_ref().and_then(|key| vfs.engine().ledger().path_of(key).ok().flatten());

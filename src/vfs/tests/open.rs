@@ -278,6 +278,25 @@ async fn a_damaged_entry_is_thrown_away_and_fetched_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn views_of_what_left_the_cache_can_be_closed_all_at_once() {
+    let mount = Mount::new();
+    drop(mount.open("clc2018/a/a.tif").await.unwrap());
+    let deleted = || {
+        let files = std::fs::read_dir("/proc/self/fd").unwrap();
+        let targets = files.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+        targets
+            .filter(|path| {
+                path.starts_with(mount.house.dir.path()) && path.to_string_lossy().ends_with("(deleted)")
+            })
+            .count()
+    };
+    mount.vfs.engine().inventory().evict(&mount.key("clc2018/a")).unwrap();
+    assert!(deleted() > 0, "its view keeps them open");
+    mount.vfs.close_all_views();
+    assert_eq!(deleted(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn live_files_are_made_anew_and_documents_are_not_live() {
     let mount = Mount::new();
     let version = mount.open(".clmsfs/version").await.unwrap();
