@@ -121,11 +121,17 @@ impl PendingOpen {
         }
     }
 
-    async fn wait_for_ever(self, vfs: &Vfs) -> Result<OpenFile, VfsError> {
+    async fn wait_for_ever(self, vfs: &Arc<Vfs>) -> Result<OpenFile, VfsError> {
         let mut ticket = self.ticket;
         for _ in 0..RACES {
             ticket.wait().await.map_err(VfsError::Fetch)?;
-            if let Some(file) = vfs.open_edition(&self.path, &self.inner, self.edition)? {
+            // the first of those who waited proves the entry, the others wait for that: not on the runtime's few threads
+            let open = {
+                let (vfs, path, inner) = (Arc::clone(vfs), self.path.clone(), Arc::clone(&self.inner));
+                move || vfs.open_edition(&path, &inner, self.edition)
+            };
+            let opened = tokio::task::spawn_blocking(open).await;
+            if let Some(file) = opened.unwrap_or_else(|panic| Err(VfsError::Local(panic.to_string())))? {
                 return Ok(file);
             }
             // evicted between the end of the fetch and our open: fetch it again
