@@ -318,6 +318,21 @@ async fn a_reader_whose_product_loses_its_name_meanwhile_is_told_to_look_it_up_a
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_description_of_the_catalogue_before_is_not_kept_for_the_present_one() {
+    let mount = Mount::new();
+    mount.fetch("slope/s").await;
+    let before = mount.vfs.catalog();
+    let mut records = records();
+    records[1]["downloadable_files"]["items"][0]["year"] = json!("2019");
+    mount.vfs.show(catalog(&records));
+    // somebody who took the catalogue just before it changed
+    let old = mount.vfs.description(before.find("slope/s").unwrap()).unwrap();
+    let now = mount.vfs.description(mount.vfs.catalog().find("slope/s").unwrap()).unwrap();
+    assert_ne!(old, now);
+    assert_eq!(read(&mount.open("slope/s/item.json").await.unwrap()), *now);
+}
+
+#[tokio::test(start_paused = true)]
 async fn files_have_no_children() {
     let mount = Mount::new();
     for path in ["README.md", ".clmsfs/version", "slope/collection.json", "slope/s/item.json"] {
