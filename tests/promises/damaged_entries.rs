@@ -4,8 +4,11 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::support::faulty::{Fault, FaultyDisk};
 use crate::support::packages::Pixels;
+use crate::support::process::Reader;
 use crate::support::{Mount, Package, Simulator, Stage, raster, wait};
 
 const QUICK: &str = "queued = '20ms'\nrunning = '20ms'\n";
@@ -162,4 +165,30 @@ fn a_damaged_entry_that_is_open_is_told_from_its_successor() {
         std::io::copy(&mut successor, &mut File::create(&copy).unwrap()).unwrap();
         assert_eq!(raster::checksums(&copy), shelf.sums, "--passthrough={passthrough}");
     }
+}
+
+/// A proof is a look, and one for which nobody waits any more ends.
+#[test]
+fn a_verification_is_no_use_and_ends_with_the_one_who_asked_for_it() {
+    let Some(stage) = Stage::shared() else { return };
+    Package::new("one", Pixels::Noise, 4000).write(&stage.data());
+    let simulator = stage.simulator(QUICK);
+    let disk = FaultyDisk::below(stage.folder());
+    let mount = stage.mount(&simulator).cache(&disk.cache()).start();
+    mount.cat("one").success();
+    let line = || mount.json(&["cache", "ls"])[0].clone();
+    wait::until_true("its reader is gone", || line()["readers"] == 0);
+    let last_use = line()["last_use"].clone();
+    disk.fails([Fault::slow("/c/0/0", Duration::ZERO)]);
+    mount.run(&["cache", "verify"]).success();
+    let whole = disk.mend();
+    assert_eq!(line()["last_use"], last_use);
+
+    disk.fails([Fault::slow("/c/0/0", Duration::from_millis(100))]);
+    let client = Reader::spawn(mount.verb(&["cache", "verify"]));
+    wait::until_true("it is under way", || disk.struck() > 0);
+    client.signal(libc::SIGKILL);
+    client.finish();
+    wait::until_true("it ends", || line()["readers"] == 0);
+    assert!(disk.mend() < whole / 2, "of {whole} reads");
 }
