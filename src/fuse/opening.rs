@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use fuser::{Errno, FileAttr, FileHandle, FileType, FopenFlags, INodeNo, Notifier, ReplyOpen, Request};
+use tokio::runtime::Handle;
 
 use crate::vfs::Vfs;
 use crate::vfs::counters::Opened;
@@ -64,9 +65,8 @@ impl Shared {
     pub(super) fn told(&self, ino: Ino, attributes: &Attributes) -> (Duration, FileAttr) {
         let mut trust = attributes.trust;
         if attributes.provisional {
-            if self.forgets_for_good {
-                self.vfs.inodes.mark_provisional(ino);
-            } else {
+            self.vfs.inodes.mark_provisional(ino);
+            if !self.forgets_for_good {
                 trust = Duration::ZERO;
             }
         }
@@ -106,26 +106,34 @@ impl Shared {
         }
     }
 
-    /// Answers an open with `file`.
-    pub(super) fn opened(&self, ino: Ino, file: OpenFile, reply: ReplyOpen) {
+    /// Answers an open with `file`, at once or, where the kernel must be told a size first, from a thread of `runtime`.
+    pub(super) fn opened(self: Arc<Self>, runtime: &Handle, ino: Ino, file: OpenFile, reply: ReplyOpen) {
         if let Err(error) = self.forget_provisional(ino) {
             // with a size of 0 the reader would take the file for empty
             tracing::error!(ino = ino.0, %error, "the kernel does not forget a size; the open is refused");
             return self.refused(&VfsError::Local(error.to_string()), reply);
         }
-        let mut flags = FopenFlags::empty();
-        let mut backing = None;
-        match (&file.bytes, file.generation()) {
-            _ if file.live => flags |= FopenFlags::FOPEN_DIRECT_IO,
-            (Bytes::Whole(disk), Some(generation)) => {
-                backing = self.passthrough.choose(ino, disk, &reply);
-                if backing.is_none() {
-                    flags |= self.keep(ino, generation);
-                }
-            }
-            (_, Some(generation)) => flags |= self.keep(ino, generation),
-            (_, None) => {}
+        let backing = match &file.bytes {
+            Bytes::Whole(disk) => self.passthrough.choose(ino, disk, &reply),
+            Bytes::Memory(_) | Bytes::Slice { .. } => None,
+        };
+        // of what it reads itself the kernel sees the size
+        if backing.is_none() && self.vfs.inodes.is_provisional(ino) {
+            runtime.spawn_blocking(move || {
+                self.tell_size(ino, &file);
+                self.answer(ino, file, backing, reply);
+            });
+        } else {
+            self.answer(ino, file, backing, reply);
         }
+    }
+
+    fn answer(&self, ino: Ino, file: OpenFile, backing: Option<Arc<Backing>>, reply: ReplyOpen) {
+        let flags = match file.generation() {
+            _ if file.live => FopenFlags::FOPEN_DIRECT_IO,
+            Some(generation) if backing.is_none() => self.keep(ino, generation),
+            _ => FopenFlags::empty(),
+        };
         let outcome = match (&file.bytes, &backing) {
             (_, Some(_)) => Opened::Passthrough,
             (Bytes::Memory(_), None) => Opened::Memory,
@@ -145,20 +153,14 @@ impl Shared {
         reply.error(errno(error));
     }
 
-    /// True when the kernel may still believe that the file has size 0, and reads it through us.
-    pub(super) fn must_tell_size(&self, ino: Ino) -> bool {
-        !self.passthrough.is_allowed() && self.vfs.inodes.is_provisional(ino)
-    }
-
-    /// Tells the kernel the size of a file that had size 0 until now, by its last byte.
+    /// Tells the kernel the size of a file that had another one until now, and that it reads through us, by its last byte.
     ///
     /// read() and fstat() ask for the size; sendfile() and splice() believe what the kernel knows, and would end at once.
     /// May wait for the kernel's locks: not for a dispatch thread.
-    pub(super) fn tell_size(&self, ino: Ino, file: &OpenFile) {
-        let kernel_reads = self.passthrough.is_allowed() && matches!(file.bytes, Bytes::Whole(_));
+    fn tell_size(&self, ino: Ino, file: &OpenFile) {
         let (Some(notifier), Some(last)) = (self.notifier.get(), file.size.checked_sub(1)) else { return };
         let mut byte = [0];
-        if kernel_reads || file.read_at(&mut byte, last).is_err() {
+        if file.read_at(&mut byte, last).is_err() {
             return;
         }
         if let Err(error) = notifier.store(INodeNo(ino.0), last, &byte) {
@@ -228,15 +230,9 @@ pub(super) async fn finish_open(
     };
     match result {
         Ok(file) => {
-            let telling = Arc::clone(&shared);
-            let told = tokio::task::spawn_blocking(move || {
-                telling.tell_size(ino, &file);
-                file
-            });
-            match told.await {
-                Ok(file) => shared.opened(ino, file, reply),
-                Err(panic) => shared.refused(&VfsError::Local(panic.to_string()), reply),
-            }
+            // whatever size the kernel has seen is not that of what has just come
+            shared.vfs.inodes.mark_provisional(ino);
+            shared.opened(&Handle::current(), ino, file, reply);
         }
         Err(error) => {
             tracing::debug!(ino = ino.0, pid, %error, "open refused");
