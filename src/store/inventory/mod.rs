@@ -115,6 +115,8 @@ struct State {
     editions: HashMap<EntryKey, u64>,
     /// Entries that count no more and still lie in their places: nothing may be published there.
     leaving: HashSet<EntryKey>,
+    /// Bytes of entries that count no more and are still being deleted: the disk will have them free.
+    going: u64,
 }
 
 impl State {
@@ -129,6 +131,7 @@ impl State {
             generations: 0,
             editions: HashMap::new(),
             leaving: HashSet::new(),
+            going: 0,
         }
     }
 
@@ -349,6 +352,11 @@ impl Inventory {
     fn set_aside(&self, more: u64) -> Result<(), StoreError> {
         // before the lock: a file system on a network may take its time
         let free = self.free_on_disk()?;
+        self.set_aside_on(free, more)
+    }
+
+    /// Sets `more` bytes aside on a disk with `free` bytes.
+    pub(in crate::store) fn set_aside_on(&self, free: u64, more: u64) -> Result<(), StoreError> {
         let victims = {
             let mut state = self.state();
             let victims = self.victims(&state, more, free)?;
@@ -386,7 +394,8 @@ impl Inventory {
         // all that is promised and not written yet will still land on the disk
         let unwritten = state.reserved.saturating_sub(state.written);
         let disk_need = more.saturating_add(unwritten).saturating_add(limits.free_floor);
-        let over_disk = disk_need.saturating_sub(free);
+        // what another one evicts for its own need must not be evicted once more
+        let over_disk = disk_need.saturating_sub(free.saturating_add(state.going));
         let candidates = state.items.iter().map(|(key, item)| Candidate {
             key: key.clone(),
             bytes: item.bytes,

@@ -17,6 +17,7 @@ impl State {
     pub(super) fn let_go(&mut self, key: &EntryKey, cause: Cause) -> Option<Leaving> {
         let item = self.items.remove(key)?;
         self.leaving.insert(key.clone());
+        self.going += item.bytes;
         Some(Leaving { key: key.clone(), item, cause })
     }
 }
@@ -91,6 +92,7 @@ impl Inventory {
             state.leaving.remove(&key);
             if apart.is_err() {
                 state.items.insert(key.clone(), item);
+                state.going -= bytes;
             }
         }
         self.has_left.notify_all();
@@ -100,6 +102,7 @@ impl Inventory {
         self.departures.entries.one(cause);
         self.departures.bytes.add(bytes);
         (self.on_evicted)(Evicted { key, bytes, cause });
+        self.state().going -= bytes;
         Ok(())
     }
 }
