@@ -10,12 +10,14 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 
 ROUNDS = int(os.environ.get("CLMSFS_BENCH_ROUNDS", "5"))
 # Everything at a fraction of its size, to see that it runs: figures of such a run mean nothing and do not get into the page.
 SMALL = bool(os.environ.get("CLMSFS_BENCH_SMALL"))
 PROGRAM = Path(os.environ.get("CLMSFS_BENCH_PROGRAM", "target/release/clmsfs")).resolve()
+COMMIT = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
 FOLDER = Path(os.environ.get("CLMSFS_BENCH_FOLDER", "target/bench-small" if SMALL else "target/bench")).resolve()
 
 
@@ -47,7 +49,7 @@ class Row:
         wanted = "" if self.target is None else f"  (wanted {self.target:g}{'' if self.reached else ': MISSED'})"
         print(f"  {self.work}: {self.ours:.4g} {self.unit}, {self.peer_name} {self.peer:.4g}: {self.ratio:.2f} ×{wanted}", flush=True)
         with open(FOLDER / "results.jsonl", "a") as results:
-            results.write(json.dumps(asdict(self)) + "\n")
+            results.write(json.dumps(asdict(self) | {"measured": f"{date.today()} at {COMMIT}"}) + "\n")
 
 
 def compare(group, work, ours, peers, target=None, unit="s", faster="less", rounds=ROUNDS, note=""):
@@ -156,11 +158,11 @@ def simulated(data=None, scenario="queued = '0s'\nrunning = '0s'\n"):
 
 
 @contextlib.contextmanager
-def mounted(api, key, cache, *options):
-    """A mount; gives its folder and its process."""
+def mounted(api, key, cache, *options, log="warn", stderr=None):
+    """A mount; gives its folder and its process. What it logs goes to `stderr`."""
     point = Path(tempfile.mkdtemp(prefix="clmsfs-bench-"))
-    command = [PROGRAM, "mount", "--api-url", api, "--credentials", key, "--cache-dir", cache, "--log", "warn", *options, point]
-    with ended(command, stdout=subprocess.PIPE) as process:
+    command = [PROGRAM, "mount", "--api-url", api, "--credentials", key, "--cache-dir", cache, "--log", log, *options, point]
+    with ended(command, stdout=subprocess.PIPE, stderr=stderr) as process:
         if not process.stdout.readline().startswith("mounted"):
             raise SystemExit("the mount did not come up")
         try:

@@ -8,7 +8,6 @@ import os
 import platform
 import re
 import subprocess
-from datetime import date
 from pathlib import Path
 
 from measure import FOLDER, ROUNDS, SMALL
@@ -21,6 +20,7 @@ TITLES = {
     "growth": "Growth with size",
     "read": "Reading",
     "tools": "Programs",
+    "first": "First read, from a slow file host and a fast one",
     "listing": "Listing",
     "catalogue": "A catalogue of a million products",
 }
@@ -40,9 +40,8 @@ def machine():
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()).group(1)
     memory = int(re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text()).group(1)) / 1024 / 1024
     versions = [first_line("gdalinfo", "--version").split(",")[0], first_line("rclone", "--version"), first_line("bindfs", "--version"), first_line("fio", "--version"), first_line("rustc", "--version")]
-    commit = first_line("git", "rev-parse", "--short", "HEAD")
     return (
-        f"Measured on {date.today()} at {commit}: {os.cpu_count()} × {cpu}, {memory:.0f} GiB, Linux {platform.release().split('-')[0]}, "
+        f"Measured on {os.cpu_count()} × {cpu}, {memory:.0f} GiB, Linux {platform.release().split('-')[0]}, "
         f"{first_line('findmnt', '-no', 'FSTYPE', '-T', str(FOLDER))}. {', '.join(versions)}. Medians of {ROUNDS} alternating rounds."
     )
 
@@ -98,7 +97,8 @@ def main():
     text = [machine()]
     for group, title in TITLES.items():
         if group in groups:
-            text.append(f"### {title}\n\n{table(groups[group])}")
+            measured = sorted({row["measured"] for row in groups[group]})
+            text.append(f"### {title}\n\nOn {', '.join(measured)}.\n\n{table(groups[group])}")
     if "growth" in groups:
         plot(groups["growth"])
         text.append("![Seconds per gigapixel and peak memory by size](growth.svg)")

@@ -212,8 +212,14 @@ async fn get_search(State(mounted): Shared, Query(query): Query<TextQuery>) -> R
 /// Does `action` with every id.
 async fn act(mounted: Arc<Mounted>, ids: Ids, action: Action) -> Result<Response, Refused> {
     let vfs = vfs(&mounted)?;
-    blocking(move || Ok(Json(actions::act(&vfs, &mounted.mountpoint, action, &ids.ids)).into_response()))
-        .await
+    let acting = Arc::clone(&vfs);
+    let done = blocking(move || {
+        Ok(Json(actions::act(&acting, &mounted.mountpoint, action, &ids.ids)).into_response())
+    })
+    .await;
+    // a script that goes on now finds the names as they are
+    vfs.engine().settled().await;
+    done
 }
 
 async fn post_fetch(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Response, Refused> {
@@ -237,6 +243,9 @@ async fn post_progress(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<R
             ProductLine { progress, ..line }
         })
         .collect();
+    if lines.iter().all(|line| !line.progress.state.is_under_way()) {
+        vfs.engine().settled().await;
+    }
     Ok(Json(lines).into_response())
 }
 
@@ -300,7 +309,13 @@ async fn post_verify(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Res
     let stop = mounted.stop.child_token();
     // dropped with this future when the client goes away
     let _waits = stop.clone().drop_guard();
-    blocking(move || Ok(Json(proof::prove(&vfs, &mounted.mountpoint, &ids.ids, &stop)).into_response())).await
+    let proving = Arc::clone(&vfs);
+    let done = blocking(move || {
+        Ok(Json(proof::prove(&proving, &mounted.mountpoint, &ids.ids, &stop)).into_response())
+    })
+    .await;
+    vfs.engine().settled().await;
+    done
 }
 
 /// The link that lets a browser in: told to the owner of the mount and to nobody else.

@@ -24,8 +24,6 @@ use super::poller::News;
 use super::shared::Inner;
 use super::state::{Progress, state_of};
 
-/// Longest wait for those who must do something before readers are let in.
-const LISTENERS: Duration = Duration::from_secs(5);
 /// A wait ends when the service has said nothing useful about the task so many times, and for as long as
 /// [`Patience`](super::patience::Patience) says.
 const NONSENSE: u32 = 4;
@@ -100,17 +98,23 @@ pub(super) async fn drive(
         // first the books: whoever opens it anew writes its own line
         inner.forget(&key);
     }
-    inner.flights.land(&job, &outcome, room);
-    // first the state, then the news: whoever hears it finds the product ready
-    if outcome.is_ok() {
-        if job.replaces.is_some() {
-            let _ = inner.changes.send(Change::Replaced { key: key.clone() });
-        }
-        let (heard, mut ended) = Heard::new();
-        let _ = inner.changes.send(Change::Ready { path: job.path.clone(), heard });
-        if tokio::time::timeout(LISTENERS, ended.recv()).await.is_err() {
-            tracing::warn!(path = job.path, "a listener is slow; readers are let in");
-        }
+    let told = {
+        let _news = inner.news();
+        inner.flights.land(&job, &outcome, room);
+        // first the state, then the news: whoever hears it finds the product ready
+        outcome.is_ok().then(|| {
+            if job.replaces.is_some() {
+                let _ = inner.changes.send(Change::Replaced { key: key.clone() });
+            }
+            let (heard, ended) = Heard::new();
+            let _ = inner.changes.send(Change::Ready { path: job.path.clone(), heard });
+            ended
+        })
+    };
+    if let Some(told) = told
+        && !told.all_heard().await
+    {
+        tracing::warn!(path = job.path, "a listener is slow; readers are let in");
     }
     driven.send_modify(|driven| {
         driven.progress = Progress::of(&job, &inner.options().patience);

@@ -18,6 +18,7 @@ use crate::live::Live;
 use crate::store::eviction::Evicted;
 use crate::store::inventory::{Inventory, Reservation};
 use crate::store::layout::{CacheDir, EntryKey, disk_usage};
+use crate::sync::Mutex;
 
 use super::convert::ConvertLimits;
 use super::counters::Counters;
@@ -104,6 +105,9 @@ pub struct JobLine {
     pub progress: Progress,
 }
 
+/// Longest wait for those who must do something before readers are let in.
+const LISTENERS: Duration = Duration::from_secs(5);
+
 /// A product's state changed in a way that changes what files it shows.
 #[derive(Debug, Clone)]
 pub enum Change {
@@ -121,6 +125,8 @@ pub enum Change {
         /// The entry.
         key: EntryKey,
     },
+    /// Nothing more: somebody waits until what came before is done.
+    Settled(Heard),
 }
 
 /// Held by a listener until it has done what must be done before readers are let in.
@@ -131,9 +137,22 @@ pub struct Heard {
 
 impl Heard {
     /// One for the listeners, and what ends when all of them have dropped theirs.
-    pub(super) fn new() -> (Self, mpsc::Receiver<()>) {
+    pub(super) fn new() -> (Self, Unheard) {
         let (open, ended) = mpsc::channel(1);
-        (Self { _open: open }, ended)
+        (Self { _open: open }, Unheard { ended })
+    }
+}
+
+/// The other end of a [`Heard`].
+#[derive(Debug)]
+pub(super) struct Unheard {
+    ended: mpsc::Receiver<()>,
+}
+
+impl Unheard {
+    /// Returns when every listener is done; false when one takes too long.
+    pub(super) async fn all_heard(mut self) -> bool {
+        tokio::time::timeout(LISTENERS, self.ended.recv()).await.is_ok()
     }
 }
 
@@ -178,6 +197,7 @@ impl Engine {
             drivers: TaskTracker::new(),
             shutdown: flights.shutdown(),
             flights,
+            news: Mutex::new(()),
             counters: Counters::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -410,6 +430,17 @@ impl Engine {
     /// Changes of products between ready and not ready.
     pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.inner.changes.subscribe()
+    }
+
+    /// Returns when every listener has done what the changes so far ask for, or is slow.
+    pub async fn settled(&self) {
+        let (heard, ended) = Heard::new();
+        // behind the news of every state that was seen
+        drop(self.inner.news());
+        let _ = self.inner.changes.send(Change::Settled(heard));
+        if !ended.all_heard().await {
+            tracing::warn!("a listener is slow; the kernel may know former names");
+        }
     }
 
     /// Behaves in another way from now on. Steps that are under way end as they began; patience stays as it was.

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::live::Live;
 use crate::store::inventory::Inventory;
 use crate::store::layout::{CacheDir, EntryKey};
-use crate::sync::MutexGuard;
+use crate::sync::{Mutex, MutexGuard};
 
 use super::counters::Counters;
 use super::engine::{Change, EngineOptions};
@@ -37,6 +37,8 @@ pub(super) struct Inner {
     /// Downloads that are followed. Nobody waits for it who is waited for.
     pub(super) ahead_gate: Semaphore,
     pub(super) changes: broadcast::Sender<Change>,
+    /// Held while a state changes and the news of it is sent: nobody sees the one without the other being under way.
+    pub(super) news: Mutex<()>,
     pub(super) drivers: TaskTracker,
     pub(super) shutdown: CancellationToken,
     pub(super) counters: Counters,
@@ -46,6 +48,11 @@ impl Inner {
     /// How the engine behaves now.
     pub(super) fn options(&self) -> Arc<EngineOptions> {
         self.options.get()
+    }
+
+    /// Whoever holds this has the state and the news of it to himself.
+    pub(super) fn news(&self) -> MutexGuard<'_, ()> {
+        self.news.lock().expect("no code panics while it holds the news")
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use crate::config::Settings;
 use crate::vfs::Vfs;
 use crate::vfs::error::VfsError;
-use crate::vfs::listing::{Line, Listing};
+use crate::vfs::listing::Line;
 use crate::vfs::node::{Ino, Node};
 use crate::vfs::tree::{Attributes, Kind};
 
@@ -38,7 +38,8 @@ const LONGEST_NAME: u32 = 255;
 #[derive(Debug)]
 pub struct Adapter {
     shared: Arc<Shared>,
-    directories: Handles<Listing>,
+    /// The kernel keeps the names of directories, and asks anew when a directory's time is another one.
+    keeps_directories: bool,
     runtime: Handle,
 }
 
@@ -59,7 +60,7 @@ impl Adapter {
             gid: settings.gid.unwrap_or(group),
             mounter,
         };
-        Self { shared: Arc::new(shared), directories: Handles::default(), runtime }
+        Self { shared: Arc::new(shared), keeps_directories: false, runtime }
     }
 
     /// Where the session's notifier goes, before the session takes its first call.
@@ -117,22 +118,28 @@ impl Filesystem for Adapter {
         let shared = Arc::get_mut(&mut self.shared).expect("init runs before anything is shared");
         shared.forgets_for_good = config.kernel_abi() >= FORGETS_FOR_GOOD;
         // each is asked for alone: an older kernel gives what it has
+        let mut lacks = InitFlags::empty();
         for flag in [
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_DO_READDIRPLUS,
             InitFlags::FUSE_CACHE_SYMLINKS,
             // else the kernel opens first and truncates then: a cold file would be fetched to be refused
             InitFlags::FUSE_ATOMIC_O_TRUNC,
+            InitFlags::FUSE_NO_OPENDIR_SUPPORT,
+            // else it would not look at the time of a directory whose names it has
+            InitFlags::FUSE_AUTO_INVAL_DATA,
             InitFlags::FUSE_PASSTHROUGH,
         ] {
             if let Err(missing) = config.add_capabilities(flag) {
                 tracing::debug!(?missing, "the kernel lacks a FUSE feature");
-                if flag == InitFlags::FUSE_PASSTHROUGH {
-                    let shared = Arc::get_mut(&mut self.shared).expect("init runs before anything is shared");
-                    shared.passthrough = Passthrough::new(false);
-                }
+                lacks |= missing;
             }
         }
+        if lacks.contains(InitFlags::FUSE_PASSTHROUGH) {
+            shared.passthrough = Passthrough::new(false);
+        }
+        self.keeps_directories = shared.forgets_for_good
+            && !lacks.intersects(InitFlags::FUSE_NO_OPENDIR_SUPPORT | InitFlags::FUSE_AUTO_INVAL_DATA);
         if self.shared.passthrough.is_allowed() {
             let _ = config.set_max_stack_depth(1);
         }
@@ -254,20 +261,22 @@ impl Filesystem for Adapter {
         reply.error(Errno::ENOSYS);
     }
 
-    fn opendir(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        match self.node(ino).and_then(|node| self.vfs().children(&node)) {
-            Ok(children) => {
-                let listing = self.directories.add(Listing::new(children));
-                reply.opened(FileHandle(listing), FopenFlags::empty());
-            }
-            Err(error) => reply.error(errno(&error)),
+    fn opendir(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        if self.keeps_directories {
+            // the kernel takes this for "nothing to do", does not ask again, and keeps the names that it reads
+            reply.error(Errno::ENOSYS);
+        } else {
+            reply.opened(FileHandle(0), FopenFlags::empty());
         }
     }
 
-    fn readdir(&self, _req: &Request, ino: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        let Some(listing) = self.directories.get(fh.0) else { return reply.error(Errno::EBADF) };
+    fn readdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        let listing = match self.vfs().listing(Ino(ino.0), offset) {
+            Ok(listing) => listing,
+            Err(error) => return reply.error(errno(&error)),
+        };
         let live = self.vfs().live_names();
-        for (next, line) in listing.from(offset) {
+        for (next, line) in listing.behind(offset) {
             let (name, child_ino, kind) = match line {
                 Line::Dots(name) => (name, ino, FileType::Directory),
                 Line::Child(child) => {
@@ -286,13 +295,16 @@ impl Filesystem for Adapter {
         &self,
         _req: &Request,
         ino: INodeNo,
-        fh: FileHandle,
+        _fh: FileHandle,
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let Some(listing) = self.directories.get(fh.0) else { return reply.error(Errno::EBADF) };
+        let listing = match self.vfs().listing(Ino(ino.0), offset) {
+            Ok(listing) => listing,
+            Err(error) => return reply.error(errno(&error)),
+        };
         let live = self.vfs().live_names();
-        for (next, line) in listing.from(offset) {
+        for (next, line) in listing.behind(offset) {
             match line {
                 Line::Dots(name) => {
                     let attributes = Attributes {
@@ -308,7 +320,7 @@ impl Filesystem for Adapter {
                     }
                 }
                 Line::Child(child) => {
-                    // a name that vanished since opendir is left out
+                    // a name that vanished since the listing was made is left out
                     let Ok(attributes) = self.vfs().attributes(&child.node) else { continue };
                     // an entry in the reply counts as a lookup
                     let path = child.node.path(&live);
@@ -330,11 +342,10 @@ impl Filesystem for Adapter {
         &self,
         _req: &Request,
         _ino: INodeNo,
-        fh: FileHandle,
+        _fh: FileHandle,
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
-        self.directories.remove(fh.0);
         reply.ok();
     }
 

@@ -385,7 +385,7 @@ async fn refresh_catalog(
                 vfs.show(Arc::new(catalog));
                 vfs.counters.refreshes.one(Refreshed::Done);
                 let (shown, notifier) = (Arc::clone(&vfs), notifier.clone());
-                tokio::task::spawn_blocking(move || invalidate::catalogue_changed(&shown, &notifier));
+                tokio::task::spawn_blocking(move || invalidate::forget_catalog(&shown, &notifier));
                 vfs.engine().inventory().count_books();
                 (pause, after_failure) = (None, REFRESH_PAUSE);
             }

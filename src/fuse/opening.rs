@@ -17,6 +17,7 @@ use crate::vfs::opener::{is_told_to_die, opener};
 use crate::vfs::tree::{Attributes, Kind};
 
 use super::handles::Handles;
+use super::invalidate::forget_attributes;
 use super::passthrough::{Backing, Passthrough};
 
 /// How often a waiting reader is asked whether it was told to die.
@@ -95,11 +96,15 @@ impl Shared {
         }
     }
 
-    /// Makes the kernel ask for the size of a file that is about to be open, if it may believe in another one.
+    /// Makes the kernel ask for the size of a file that is about to be open, if it may believe in another one, and for the names
+    /// around it: whoever has opened a file of a product finds the others, too.
     fn forget_provisional(&self, ino: Ino) -> std::io::Result<()> {
         match self.notifier.get() {
-            // a negative offset: attributes only. The kernel waits for nobody then, so this is fit for a dispatch thread
             Some(notifier) if self.vfs.inodes.is_provisional(ino) => {
+                for directory in self.vfs.directories_when_cold(ino) {
+                    forget_attributes(notifier, directory);
+                }
+                // attributes only; the kernel waits for nobody
                 notifier.inval_inode(INodeNo(ino.0), -1, 0)
             }
             _ => Ok(()),

@@ -1,7 +1,7 @@
 //! The file system without FUSE in the loop: tree, inodes, attributes, policy, waiting.
 //!
 //! * [`node`] — what a path means; [`inodes`] — numbers the kernel knows; [`tree`] — names, kinds, sizes; [`listing`] —
-//!   open directories.
+//!   directories as readers go through them.
 //! * [`open`] — opening and reading; the only place that starts fetches, and the only calls that may wait.
 //! * [`xattr`] — `user.clmsfs.*`; [`views`] — open views of ready products; [`opener`] — who asks, from `/proc`.
 //! * [`counters`] — what was asked for, for metrics.
@@ -87,6 +87,7 @@ pub struct Vfs {
     engine: Engine,
     views: views::Views,
     items: items::Items,
+    listings: listing::Listings,
     live: Vec<LiveFile>,
     options: Live<VfsOptions>,
     /// What it was asked for.
@@ -114,6 +115,7 @@ impl Vfs {
         let items = items::Items::default();
         Self {
             items,
+            listings: listing::Listings::default(),
             shown: RwLock::new(shown),
             engine,
             views,

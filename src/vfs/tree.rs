@@ -1,6 +1,7 @@
 //! The tree: which names exist, what stands at them, how large they are. Never the network, never a wait.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,19 +12,17 @@ use crate::fetch::engine::Target;
 use crate::store::layout::EntryKey;
 use crate::view::{self, ViewFile};
 
-use super::Vfs;
 use super::documents;
 use super::error::VfsError;
 use super::node::{
-    CATALOG, COLLECTION, DatasetFile, Edition, ITEM, LIVE, METADATA, Node, ProductPath, README, RootFile,
+    CATALOG, COLLECTION, DatasetFile, Edition, ITEM, Ino, LIVE, METADATA, Node, ProductPath, README, RootFile,
 };
 use super::open::damaged;
 use super::views::Purpose;
+use super::{Shown, Vfs};
 
-/// How long the kernel may trust what it was told about files that never change (ready products).
-const LASTING: Duration = Duration::from_secs(3600);
-/// The same for what may change: the catalogue's directories and documents, and files that are not here yet.
-const PASSING: Duration = Duration::from_secs(60);
+/// How long the kernel may trust what it was told. It is told of what changes; this is for what it was not told of.
+const TRUST: Duration = Duration::from_secs(3600);
 
 /// What stands at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +40,8 @@ pub struct Attributes {
     pub kind: Kind,
     /// Bytes; 0 for directories and cold files.
     pub size: u64,
-    /// Publication of the dataset; of the catalogue for everything else.
+    /// Publication of the dataset; of the catalogue for everything else. The nanoseconds of a directory's time tell one state of its
+    /// names from another ([`Names`]).
     pub modified: SystemTime,
     /// How long this may be believed.
     pub trust: Duration,
@@ -105,6 +105,25 @@ pub fn target(product: Product<'_>) -> Target {
         path: format!("{}/{}", dataset.name(), product.name()),
         product: product.name().to_string(),
         declared: product.declared_size(),
+    }
+}
+
+/// Which names a directory has. The kernel keeps the names it has read, and asks for them anew when the directory's time is
+/// not the one that it had before they were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Names {
+    /// Counts the catalogues that were shown.
+    serial: u64,
+    /// Publication of the entry that the names are of, 0 for those of a cold product.
+    generation: u64,
+}
+
+impl Names {
+    /// A time with these names in its nanoseconds. Names that follow each other get different ones.
+    fn stamp(self, modified: SystemTime) -> SystemTime {
+        const CATALOGUES: u64 = 1024;
+        let number = self.generation.wrapping_mul(CATALOGUES).wrapping_add(self.serial % CATALOGUES);
+        modified + Duration::from_nanos(number % 1_000_000_000)
     }
 }
 
@@ -227,9 +246,9 @@ impl Vfs {
     }
 
     fn inside_of(&self, product: Product<'_>, inner: &str) -> Result<Inside, VfsError> {
-        if let Some((view, _lease)) = self.views.get(product, Purpose::Look)? {
+        if let Some((view, lease)) = self.views.get(product, Purpose::Look)? {
             return match view.node(inner).map_err(damaged)?.ok_or(VfsError::NotFound)? {
-                view::Node::Dir => Ok(Inside::Directory { ready: true }),
+                view::Node::Dir => Ok(Inside::Directory { generation: lease.generation() }),
                 view::Node::File(file) => Ok(Inside::Ready(file)),
             };
         }
@@ -241,29 +260,23 @@ impl Vfs {
     /// # Errors
     /// [`VfsError::NotFound`] when the catalogue or the cache no longer has it.
     pub fn attributes(&self, node: &Node) -> Result<Attributes, VfsError> {
-        let catalog = self.catalog();
-        let directory = |modified| Attributes {
-            kind: Kind::Directory,
-            size: 0,
-            modified,
-            trust: PASSING,
-            provisional: false,
-        };
+        let Shown { catalog, serial, .. } = self.shown();
+        let directory = |modified, generation| directory(Names { serial, generation }, modified);
         let document = |size: usize, modified| Attributes {
             kind: Kind::File,
             size: size as u64,
             modified,
-            trust: PASSING,
+            trust: TRUST,
             provisional: true,
         };
         let whole = self.catalog_time();
         Ok(match node {
-            Node::Root | Node::Live => directory(whole),
+            Node::Root | Node::Live => directory(whole, 0),
             Node::LiveFile(_) => {
                 Attributes { trust: Duration::ZERO, provisional: false, ..document(0, whole) }
             }
             Node::RootFile(file) => document(self.root_document(*file).len(), whole),
-            Node::Dataset(name) => directory(published(catalog.dataset(name).ok_or(VfsError::NotFound)?)),
+            Node::Dataset(name) => directory(published(catalog.dataset(name).ok_or(VfsError::NotFound)?), 0),
             Node::DatasetFile(name, file) => {
                 let dataset = Self::dataset(&catalog, name)?;
                 let size = match file {
@@ -272,7 +285,11 @@ impl Vfs {
                 };
                 document(size, published(dataset))
             }
-            Node::Product(path) => directory(published(Self::find(&catalog, path)?.dataset())),
+            Node::Product(path) => {
+                let product = Self::find(&catalog, path)?;
+                let lease = self.engine.inventory().peek(&entry_key(product));
+                directory(published(product.dataset()), lease.map_or(0, |lease| lease.generation()))
+            }
             Node::Item(path) => {
                 let product = Self::find(&catalog, path)?;
                 document(self.item_length(product), published(product.dataset()))
@@ -291,22 +308,15 @@ impl Vfs {
     /// Attributes of what stands below a product's directory.
     fn attributes_inside(&self, product: Product<'_>, inner: &str) -> Result<Attributes, VfsError> {
         let modified = published(product.dataset());
-        let (kind, size, trust) = match self.inside_of(product, inner)? {
-            Inside::Directory { ready: true } => (Kind::Directory, 0, LASTING),
-            // it holds other names when the product comes, but stays what it is
-            Inside::Directory { ready: false } => (Kind::Directory, 0, PASSING),
-            Inside::Cold => {
-                return Ok(Attributes {
-                    kind: Kind::File,
-                    size: 0,
-                    modified,
-                    trust: PASSING,
-                    provisional: true,
-                });
+        let file =
+            |size, provisional| Attributes { kind: Kind::File, size, modified, trust: TRUST, provisional };
+        Ok(match self.inside_of(product, inner)? {
+            Inside::Directory { generation } => {
+                directory(Names { serial: self.shown().serial, generation }, modified)
             }
-            Inside::Ready(file) => (Kind::File, file.size, LASTING),
-        };
-        Ok(Attributes { kind, size, modified, trust, provisional: false })
+            Inside::Cold => file(0, true),
+            Inside::Ready(ready) => file(ready.size, false),
+        })
     }
 
     /// Names in a directory.
@@ -394,6 +404,25 @@ impl Vfs {
             .collect())
     }
 
+    /// The directories of a file's product that there are before it is ready; none for a file of no product.
+    pub fn directories_when_cold(&self, ino: Ino) -> Vec<Ino> {
+        let (catalog, live) = (self.catalog(), self.live_names());
+        let Ok(node) = self.node(ino) else { return Vec::new() };
+        let Some((path, product)) =
+            node.product().and_then(|path| Some((path, Self::find(&catalog, path).ok()?)))
+        else {
+            return Vec::new();
+        };
+        let inner = cold_names(product)
+            .filter(|name| name.is_dir)
+            .map(|name| Node::Inside(path.clone(), name.path(product.name()).into(), Edition::NONE));
+        let number = |node: Node| {
+            let path = node.path(&live);
+            self.inodes.remember(node, &path, 0)
+        };
+        iter::once(Node::Product(path.clone())).chain(inner).map(number).collect()
+    }
+
     /// A document at the root.
     pub(super) fn root_document(&self, file: RootFile) -> Arc<[u8]> {
         match file {
@@ -418,13 +447,19 @@ pub(super) fn dataset_document(
     }
 }
 
+/// Attributes of a directory with these names.
+fn directory(names: Names, modified: SystemTime) -> Attributes {
+    let modified = names.stamp(modified);
+    Attributes { kind: Kind::Directory, size: 0, modified, trust: TRUST, provisional: false }
+}
+
 /// What stands below a product's directory.
 #[derive(Debug, Clone)]
 pub(super) enum Inside {
     /// A directory.
     Directory {
-        /// Of a ready product.
-        ready: bool,
+        /// Publication of the entry it is of, 0 for a cold product.
+        generation: u64,
     },
     /// A file whose content must be fetched.
     Cold,
@@ -453,7 +488,7 @@ fn cold(product: Product<'_>, inner: &str) -> Result<Inside, VfsError> {
         cold_names(product).find(|name| name.suffix == suffix)
     };
     if let Some(name) = find(inner) {
-        return Ok(if name.is_dir { Inside::Directory { ready: false } } else { Inside::Cold });
+        return Ok(if name.is_dir { Inside::Directory { generation: 0 } } else { Inside::Cold });
     }
     // A reader that opened the Zarr before its product was evicted asks for chunks by name. "No such file" would
     // mean "a chunk of fill values" to it: say that the data is not here instead of serving a wrong pixel.

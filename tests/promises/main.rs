@@ -14,6 +14,7 @@ mod catalogue;
 mod crash_points;
 mod crash_resume;
 mod damaged_entries;
+mod directories;
 mod disk_fails;
 mod disk_full;
 mod doctor;

@@ -268,7 +268,7 @@ impl Kernel {
         }
         let number = number as usize % self.directories.len();
         let directory = &mut self.directories[number];
-        let lines: Vec<_> = directory.listing.from(directory.offset).take(lines as usize + 1).collect();
+        let lines: Vec<_> = directory.listing.behind(directory.offset).take(lines as usize + 1).collect();
         if let Some((next, _)) = lines.last() {
             directory.offset = *next;
         }
