@@ -85,9 +85,9 @@ impl Catalog {
         gathering.finish(fetched)
     }
 
-    /// Fetches a new catalogue. What the service has withdrawn since `old` stays in it as long as `is_ready` finds it
-    /// in the cache; `may_hold` says of which datasets nothing can be there, so that their records stay packed. When the
-    /// service shows fewer datasets than it counts, nothing counts as withdrawn.
+    /// Fetches a new catalogue. What the service has withdrawn since `old` stays in it as long as it `is_in_use`: in
+    /// the cache, or being fetched. `may_hold` says of which datasets nothing can be in use, so that their records stay
+    /// packed. When the service shows fewer datasets than it counts, nothing counts as withdrawn.
     ///
     /// # Errors
     /// The failures of [`Client::catalogue`] and of [`Catalog::from_records`].
@@ -95,14 +95,14 @@ impl Catalog {
         client: &Client,
         old: Arc<Self>,
         may_hold: impl Fn(&Dataset) -> bool + Send + 'static,
-        is_ready: impl Fn(Product<'_>) -> bool + Send + 'static,
+        is_in_use: impl Fn(Product<'_>) -> bool + Send + 'static,
     ) -> Result<Self, CatalogError> {
         let (sender, mut pages) = mpsc::channel::<Vec<DatasetRecord>>(2);
         let before = Arc::clone(&old);
         // Compressing tens of MB takes a while.
         let gathering = tokio::task::spawn_blocking(move || {
             let mut gathering = Gathering::default();
-            let withdrawn = Withdrawn::new(&before, &may_hold, &is_ready);
+            let withdrawn = Withdrawn::new(&before, &may_hold, &is_in_use);
             let mut seen = HashSet::new();
             while let Some(page) = pages.blocking_recv() {
                 for record in page {
@@ -110,14 +110,14 @@ impl Catalog {
                     gathering.add(&withdrawn.added_to(record))?;
                 }
             }
-            Ok::<_, CatalogError>((gathering, seen, may_hold, is_ready))
+            Ok::<_, CatalogError>((gathering, seen, may_hold, is_in_use))
         });
         let searched = client.catalogue(sender).await;
         let gathered = gathering.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         let coverage = searched?;
-        let (mut gathering, seen, may_hold, is_ready) = gathered?;
+        let (mut gathering, seen, may_hold, is_in_use) = gathered?;
         let finished = tokio::task::spawn_blocking(move || {
-            let withdrawn = Withdrawn::new(&old, &may_hold, &is_ready);
+            let withdrawn = Withdrawn::new(&old, &may_hold, &is_in_use);
             let kept = match coverage {
                 Coverage::Complete => withdrawn.missing_from(&seen),
                 Coverage::Partial => withdrawn.unseen(&seen),

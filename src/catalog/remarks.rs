@@ -35,26 +35,30 @@ pub(super) fn with_reasons(record: &DatasetRecord, hidden: &[HiddenFile]) -> Val
 /// What the service offered once and the cache still has: whoever works with a product keeps it until it is evicted.
 pub(super) struct Withdrawn<'a> {
     old: &'a Catalog,
-    /// The datasets with ready products, and these.
+    /// The datasets with products in use, and these.
     ready: HashMap<&'a DatasetUid, (&'a Dataset, Vec<FileId>)>,
 }
 
 impl<'a> Withdrawn<'a> {
-    /// Looks which products of `old` are ready; only into datasets that `may_hold` some.
+    /// Looks which products of `old` are in use; only into datasets that `may_hold` some.
     pub(super) fn new(
         old: &'a Catalog,
         may_hold: &dyn Fn(&Dataset) -> bool,
-        is_ready: &dyn Fn(Product<'_>) -> bool,
+        is_in_use: &dyn Fn(Product<'_>) -> bool,
     ) -> Self {
         let of = |dataset: &'a Dataset| -> Vec<FileId> {
-            dataset.products().filter(|product| is_ready(*product)).map(|product| product.file_id()).collect()
+            dataset
+                .products()
+                .filter(|product| is_in_use(*product))
+                .map(|product| product.file_id())
+                .collect()
         };
         let candidates = old.datasets().iter().filter(|dataset| may_hold(dataset));
         let ready = candidates.map(|dataset| (dataset.uid(), (dataset, of(dataset))));
         Self { old, ready: ready.filter(|(_, (_, files))| !files.is_empty()).collect() }
     }
 
-    /// A fresh record, with the items that it has no more and that are ready.
+    /// A fresh record, with the items that it has no more and that are in use.
     pub(super) fn added_to(&self, record: DatasetRecord) -> DatasetRecord {
         let Some((dataset, ready)) = self.ready.get(&record.uid) else { return record };
         let offered: HashSet<&FileId> = record.files.iter().filter_map(|file| file.id.as_ref()).collect();

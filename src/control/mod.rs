@@ -6,6 +6,7 @@
 //! * [`reload`] — how the settings are read anew.
 //! * [`client`] — the other end of the socket; [`registry`] — which mounts run on this machine; [`free_space`] — of the cache's disk.
 //! * [`actions`] — fetch, cancel, pin, evict: one way for the socket and the web page.
+//! * `proof` — `cache verify`.
 //! * [`web`] — the page for browsers.
 
 pub mod actions;
@@ -14,6 +15,7 @@ pub mod exporter;
 pub mod free_space;
 pub mod metrics;
 mod peers;
+mod proof;
 pub mod registry;
 pub mod reload;
 pub mod server;

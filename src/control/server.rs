@@ -18,14 +18,13 @@ use tokio::net::UnixListener;
 use crate::catalog::Product;
 use crate::clms::TaskId;
 use crate::fetch::state::Progress;
-use crate::store::{StoreError, verify};
 use crate::vfs::Vfs;
 use crate::vfs::tree::entry_key;
 
 use super::actions::{self, Action, resolve};
 use super::peers::Owners;
 use super::status::{jobs, status};
-use super::{Mounted, metrics, reload};
+use super::{Mounted, metrics, proof, reload};
 
 pub use super::actions::{Ids, Outcome};
 
@@ -304,73 +303,19 @@ async fn post_unpin(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Resp
     act(mounted, ids, Action::Unpin).await
 }
 
-/// Proves every chunk of the named entries, or of all.
+/// Proves every chunk of the named entries, or of all, as long as somebody waits for it.
 async fn post_verify(State(mounted): Shared, Json(ids): Json<Ids>) -> Result<Response, Refused> {
     let vfs = vfs(&mounted)?;
+    let stop = mounted.stop.child_token();
+    // dropped with this future when the client goes away
+    let _waits = stop.clone().drop_guard();
     let proving = Arc::clone(&vfs);
     let done = blocking(move || {
-        let catalog = proving.catalog();
-        let engine = proving.engine();
-        let mut outcomes = Vec::new();
-        let mut wanted = Vec::new();
-        for id in &ids.ids {
-            match resolve(&catalog, &mounted.mountpoint, id) {
-                Ok(product) => wanted.push((id.clone(), entry_key(product))),
-                Err(message) => outcomes.push(Outcome::of(id, Err(message))),
-            }
-        }
-        if ids.ids.is_empty() {
-            wanted = engine
-                .inventory()
-                .holdings()
-                .into_iter()
-                .map(|holding| {
-                    let path = engine.ledger().path_of(&holding.key).ok().flatten();
-                    (path.unwrap_or_else(|| holding.key.to_string()), holding.key)
-                })
-                .collect();
-        }
-        for (id, key) in wanted {
-            let Some(lease) = engine.inventory().lease(&key) else {
-                let error = StoreError::Unknown { key };
-                outcomes.push(Outcome::of(&id, Err(error.to_string())));
-                continue;
-            };
-            let proof = verify::full(lease.directory(), |_| std::ops::ControlFlow::Continue(()));
-            let result = match proof {
-                Ok(proof) => Ok(proven(&proof)),
-                Err(error) if error.is_damage() => {
-                    engine.inventory().quarantine(&lease);
-                    Err(format!("{error}; removed, it will be fetched again"))
-                }
-                Err(error) => Err(error.to_string()),
-            };
-            outcomes.push(Outcome::of(&id, result));
-        }
-        Ok(Json(outcomes).into_response())
+        Ok(Json(proof::prove(&proving, &mounted.mountpoint, &ids.ids, &stop)).into_response())
     })
     .await;
     vfs.engine().settled().await;
     done
-}
-
-/// A proof in words.
-fn proven(proof: &verify::Proof) -> String {
-    let mut words = Vec::new();
-    if proof.tiles + proof.missing > 0 {
-        words.push(format!("{} chunks proven, {} missing (fill value)", proof.tiles, proof.missing));
-    }
-    if proof.files > 0 {
-        words.push(format!("{} side files proven", proof.files));
-    }
-    if proof.files_without_checksum > 0 {
-        let files = proof.files_without_checksum;
-        words.push(format!("{files} side files have their size (an earlier release took no checksums)"));
-    }
-    if !proof.sealed {
-        words.push("no seal (an earlier release set none): descriptions and tags are not proven".to_owned());
-    }
-    words.join(", ")
 }
 
 /// The link that lets a browser in: told to the owner of the mount and to nobody else.

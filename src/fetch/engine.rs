@@ -4,6 +4,7 @@
 //! performs its step, and feeds the outcome back ([`Job::after`]); everything others may know of it is in a
 //! watch channel. Nothing here holds a lock across an await.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -273,6 +274,20 @@ impl Engine {
             }
             None => ProductState::Cold,
         }
+    }
+
+    /// True when a product is here or is being fetched: somebody may work with it or wait for it.
+    pub fn is_in_use(&self, key: &EntryKey) -> bool {
+        // in this order: a fetch is over only after it was published
+        let is_running = self.inner.state().running.contains_key(key);
+        is_running || self.inner.inventory.contains(key)
+    }
+
+    /// The products for which [`Engine::is_in_use`] holds.
+    pub fn in_use(&self) -> BTreeSet<EntryKey> {
+        let mut keys: BTreeSet<_> = self.inner.state().running.keys().cloned().collect();
+        keys.extend(self.inner.inventory.holdings().into_iter().map(|holding| holding.key));
+        keys
     }
 
     /// Starts or joins the fetch of a product on behalf of `uid`. Costs locks only; the driver does the rest.

@@ -188,14 +188,9 @@ impl Filesystem for Adapter {
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let opened = self.node(ino).and_then(|node| Ok((self.vfs().open(&node, flags.0)?, node)));
         match opened {
-            Ok((Some(file), _)) if self.shared.must_tell_size(Ino(ino.0)) => {
-                let shared = Arc::clone(&self.shared);
-                self.runtime.spawn_blocking(move || {
-                    shared.tell_size(Ino(ino.0), &file);
-                    shared.opened(Ino(ino.0), file, reply);
-                });
+            Ok((Some(file), _)) => {
+                Arc::clone(&self.shared).opened(&self.runtime, Ino(ino.0), file, reply);
             }
-            Ok((Some(file), _)) => self.shared.opened(Ino(ino.0), file, reply),
             Ok((None, node)) => {
                 let shared = Arc::clone(&self.shared);
                 self.runtime.spawn(finish_open(shared, node, Ino(ino.0), flags.0, Caller::of(req), reply));

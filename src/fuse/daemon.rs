@@ -334,9 +334,9 @@ async fn fetch_catalog(
     path: &Path,
     old: Arc<Catalog>,
     may_hold: impl Fn(&Dataset) -> bool + Send + 'static,
-    is_ready: impl Fn(Product<'_>) -> bool + Send + 'static,
+    is_in_use: impl Fn(Product<'_>) -> bool + Send + 'static,
 ) -> Result<Catalog, CatalogError> {
-    let catalog = Catalog::refresh(client, old, may_hold, is_ready).await?;
+    let catalog = Catalog::refresh(client, old, may_hold, is_in_use).await?;
     let path = path.to_owned();
     let catalog = tokio::task::spawn_blocking(move || {
         if let Err(error) = catalog.save(&path) {
@@ -369,11 +369,11 @@ async fn refresh_catalog(
             () = tokio::time::sleep_until(due) => {}
             Ok(()) = settings.changed() => continue,
         }
-        let inventory = Arc::clone(vfs.engine().inventory());
+        let engine = vfs.engine().clone();
         let held = Held::by(&vfs);
         let may_hold = move |dataset: &Dataset| held.may_be_of(dataset);
-        let is_ready = move |product: Product<'_>| inventory.contains(&entry_key(product));
-        match fetch_catalog(&client, &cache.catalog(), vfs.catalog(), may_hold, is_ready).await {
+        let is_in_use = move |product: Product<'_>| engine.is_in_use(&entry_key(product));
+        match fetch_catalog(&client, &cache.catalog(), vfs.catalog(), may_hold, is_in_use).await {
             Ok(catalog) => {
                 tracing::info!(
                     datasets = catalog.datasets().len(),

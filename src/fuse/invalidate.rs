@@ -11,10 +11,9 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::fetch::engine::Change;
 use crate::fetch::journal;
 use crate::store::eviction::Evicted;
-use crate::store::layout::EntryKey;
 use crate::vfs::Vfs;
 use crate::vfs::error::VfsError;
-use crate::vfs::node::{Ino, Node};
+use crate::vfs::node::{Edition, Ino, Node, ProductPath};
 
 /// How long after a product became ready the kernel is told once more to forget the sizes of its files. Replies that were under
 /// way the first time have arrived by then.
@@ -42,10 +41,14 @@ pub async fn follow(vfs: Arc<Vfs>, notifier: Notifier, mut changes: broadcast::R
         };
         let (vfs, notifier) = (Arc::clone(&vfs), notifier.clone());
         in_the_kernel(move || {
-            if let Some(key) = &key {
-                vfs.close_view(key);
+            match &key {
+                Some(key) => vfs.close_view(key),
+                None => vfs.close_all_views(),
             }
-            forget(&vfs, &notifier, key.as_ref());
+            // the ledger knows the path of everything that ever was in the cache; without it all products are invalidated
+            let path = key.as_ref().and_then(|key| vfs.engine().ledger().path_of(key).ok().flatten());
+            let wanted = path.as_deref().and_then(|path| path.split_once('/'));
+            forget(&vfs, &notifier, |product| wanted.is_none_or(|wanted| product.is(wanted)));
             if let Some(evicted) = evicted {
                 note_departure(&vfs, &evicted);
             }
@@ -77,11 +80,8 @@ fn note_departure(vfs: &Vfs, evicted: &Evicted) {
 async fn became_ready(vfs: &Arc<Vfs>, notifier: &Notifier, path: &str) {
     let (vfs, notifier, path) = (Arc::clone(vfs), notifier.clone(), path.to_owned());
     in_the_kernel(move || {
-        if let Some((dataset, name)) = path.split_once('/') {
-            let of_product = |node: &Node| {
-                node.product()
-                    .is_some_and(|product| *product.dataset == *dataset && *product.product == *name)
-            };
+        if let Some(wanted) = path.split_once('/') {
+            let of_product = |node: &Node| node.product().is_some_and(|product| product.is(wanted));
             forget_sizes(&vfs, &notifier, of_product);
         }
     })
@@ -97,7 +97,7 @@ async fn look_after(vfs: Arc<Vfs>, notifier: Notifier, path: String) {
 }
 
 /// Makes the kernel ask anew for everything that it was told of another catalogue: sizes of documents, times, which datasets and
-/// products there are.
+/// products there are, and which product a name leads to.
 pub fn forget_catalog(vfs: &Vfs, notifier: &Notifier) {
     let catalog = vfs.catalog();
     let live = vfs.live_names();
@@ -106,7 +106,7 @@ pub fn forget_catalog(vfs: &Vfs, notifier: &Notifier) {
         let exists = match &node {
             Node::Dataset(dataset) => catalog.dataset(dataset).is_some(),
             Node::Product(product) => catalog.find(&product.to_string()).is_some(),
-            _ => true,
+            _ => !vfs.has_lost_its_name(&node),
         };
         if !exists {
             forget_name(vfs, notifier, &node, &live);
@@ -150,18 +150,10 @@ fn forget_name(vfs: &Vfs, notifier: &Notifier, node: &Node, live: &[&str]) {
     }
 }
 
-/// Invalidates everything below the product of `key`, or below every product.
-fn forget(vfs: &Vfs, notifier: &Notifier, key: Option<&EntryKey>) {
-    // the ledger knows the path of everything that ever was in the cache; without it all products are invalidated
-    let path = key.and_then(|key| vfs.engine().ledger().path_of(key).ok().flatten());
-    let wanted = path.as_deref().and_then(|path| path.split_once('/'));
-    let of_product = |node: &Node| {
-        node.product().is_some_and(|product| {
-            wanted.is_none_or(|(dataset, name)| *product.dataset == *dataset && *product.product == *name)
-        })
-    };
+/// Invalidates everything below the products that are wanted.
+fn forget(vfs: &Vfs, notifier: &Notifier, wanted: impl Fn(&ProductPath) -> bool) {
     let live = vfs.live_names();
-    for (ino, node) in vfs.inodes.select(of_product) {
+    for (ino, node) in vfs.inodes.select(|node| node.product().is_some_and(&wanted)) {
         if let Node::Product(_) = node {
             forget_attributes(notifier, ino);
             continue;
@@ -177,7 +169,9 @@ fn forget(vfs: &Vfs, notifier: &Notifier, key: Option<&EntryKey>) {
 fn parent(vfs: &Vfs, node: &Node, live: &[&str]) -> Option<(Ino, String)> {
     let (parent, name) = match node {
         Node::Inside(product, inner, _) => match inner.rsplit_once('/') {
-            Some((directory, name)) => (Node::Inside(product.clone(), directory.into(), 0), name.to_owned()),
+            Some((directory, name)) => {
+                (Node::Inside(product.clone(), directory.into(), Edition::NONE), name.to_owned())
+            }
             None => (Node::Product(product.clone()), inner.to_string()),
         },
         Node::Dataset(dataset) => (Node::Root, dataset.to_string()),

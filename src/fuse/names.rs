@@ -9,17 +9,16 @@ use crate::store::layout::EntryKey;
 use crate::vfs::Vfs;
 use crate::vfs::tree::{entry_key, entry_key_prefix};
 
-/// Keys of what is in the cache, by which datasets are known that may hold some of it.
+/// Keys of what is in the cache or being fetched, by which datasets are known that may hold some of it.
 pub(super) struct Held(BTreeSet<String>);
 
 impl Held {
-    /// What is in the cache now.
+    /// What is in use now.
     pub(super) fn by(vfs: &Vfs) -> Self {
-        let holdings = vfs.engine().inventory().holdings();
-        Self(holdings.into_iter().map(|holding| holding.key.into()).collect())
+        Self(vfs.engine().in_use().into_iter().map(String::from).collect())
     }
 
-    /// False for datasets of which nothing is in the cache.
+    /// False for datasets of which nothing is in use.
     pub(super) fn may_be_of(&self, dataset: &Dataset) -> bool {
         let prefix = entry_key_prefix(dataset);
         self.0.range(prefix.clone()..).next().is_some_and(|key| key.starts_with(&prefix))

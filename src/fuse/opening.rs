@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use fuser::{Errno, FileAttr, FileHandle, FileType, FopenFlags, INodeNo, Notifier, ReplyOpen, Request};
+use tokio::runtime::Handle;
 
 use crate::vfs::Vfs;
 use crate::vfs::counters::Opened;
@@ -17,7 +18,7 @@ use crate::vfs::tree::{Attributes, Kind};
 
 use super::handles::Handles;
 use super::invalidate::forget_attributes;
-use super::passthrough::{Backing, Passthrough, Way};
+use super::passthrough::{Backing, Passthrough};
 
 /// How often a waiting reader is asked whether it was told to die.
 const ASK: Duration = Duration::from_millis(100);
@@ -31,10 +32,10 @@ pub(super) const BLOCK: u32 = 4096;
 pub(super) struct OpenHandle {
     /// Its inode.
     pub(super) ino: Ino,
+    /// Must live as long as the handle, and not longer than the lease of `file`: hence it is dropped first.
+    _backing: Option<Arc<Backing>>,
     /// Its bytes.
     pub(super) file: OpenFile,
-    /// Must live as long as the handle.
-    _backing: Option<Arc<Backing>>,
 }
 
 /// What calls and waiting opens have in common.
@@ -65,9 +66,8 @@ impl Shared {
     pub(super) fn told(&self, ino: Ino, attributes: &Attributes) -> (Duration, FileAttr) {
         let mut trust = attributes.trust;
         if attributes.provisional {
-            if self.forgets_for_good {
-                self.vfs.inodes.mark_provisional(ino);
-            } else {
+            self.vfs.inodes.mark_provisional(ino);
+            if !self.forgets_for_good {
                 trust = Duration::ZERO;
             }
         }
@@ -111,37 +111,41 @@ impl Shared {
         }
     }
 
-    /// Answers an open with `file`.
-    pub(super) fn opened(&self, ino: Ino, file: OpenFile, reply: ReplyOpen) {
+    /// Answers an open with `file`, at once or, where the kernel must be told a size first, from a thread of `runtime`.
+    pub(super) fn opened(self: Arc<Self>, runtime: &Handle, ino: Ino, file: OpenFile, reply: ReplyOpen) {
         if let Err(error) = self.forget_provisional(ino) {
             // with a size of 0 the reader would take the file for empty
             tracing::error!(ino = ino.0, %error, "the kernel does not forget a size; the open is refused");
             return self.refused(&VfsError::Local(error.to_string()), reply);
         }
-        let mut flags = FopenFlags::empty();
-        let mut backing = None;
-        match (&file.bytes, file.generation()) {
-            _ if file.live => flags |= FopenFlags::FOPEN_DIRECT_IO,
-            (Bytes::Whole(disk), Some(generation)) => {
-                match self.passthrough.choose(ino, generation, disk, &reply) {
-                    Way::Passthrough(id) => backing = Some(id),
-                    Way::Cached => flags |= self.keep(ino, generation),
-                    Way::Busy => {
-                        let why = "an older, damaged copy is still open; close its readers".to_owned();
-                        return self.refused(&VfsError::NotReady(why), reply);
-                    }
-                }
-            }
-            (_, Some(generation)) => flags |= self.keep(ino, generation),
-            (_, None) => {}
+        let backing = match &file.bytes {
+            Bytes::Whole(disk) => self.passthrough.choose(ino, disk, &reply),
+            Bytes::Memory(_) | Bytes::Slice { .. } => None,
+        };
+        // of what it reads itself the kernel sees the size
+        if backing.is_none() && self.vfs.inodes.is_provisional(ino) {
+            runtime.spawn_blocking(move || {
+                self.tell_size(ino, &file);
+                self.answer(ino, file, backing, reply);
+            });
+        } else {
+            self.answer(ino, file, backing, reply);
         }
+    }
+
+    fn answer(&self, ino: Ino, file: OpenFile, backing: Option<Arc<Backing>>, reply: ReplyOpen) {
+        let flags = match file.generation() {
+            _ if file.live => FopenFlags::FOPEN_DIRECT_IO,
+            Some(generation) if backing.is_none() => self.keep(ino, generation),
+            _ => FopenFlags::empty(),
+        };
         let outcome = match (&file.bytes, &backing) {
             (_, Some(_)) => Opened::Passthrough,
             (Bytes::Memory(_), None) => Opened::Memory,
             (_, None) => Opened::ThroughMount,
         };
         self.vfs.counters.opens.one(outcome);
-        let handle = FileHandle(self.files.add(OpenHandle { ino, file, _backing: backing.clone() }));
+        let handle = FileHandle(self.files.add(OpenHandle { ino, _backing: backing.clone(), file }));
         match backing {
             Some(backing) => reply.opened_passthrough(handle, flags, backing.id()),
             None => reply.opened(handle, flags),
@@ -154,20 +158,14 @@ impl Shared {
         reply.error(errno(error));
     }
 
-    /// True when the kernel may still believe that the file has size 0, and reads it through us.
-    pub(super) fn must_tell_size(&self, ino: Ino) -> bool {
-        !self.passthrough.is_allowed() && self.vfs.inodes.is_provisional(ino)
-    }
-
-    /// Tells the kernel the size of a file that had size 0 until now, by its last byte.
+    /// Tells the kernel the size of a file that had another one until now, and that it reads through us, by its last byte.
     ///
     /// read() and fstat() ask for the size; sendfile() and splice() believe what the kernel knows, and would end at once.
     /// May wait for the kernel's locks: not for a dispatch thread.
-    pub(super) fn tell_size(&self, ino: Ino, file: &OpenFile) {
-        let kernel_reads = self.passthrough.is_allowed() && matches!(file.bytes, Bytes::Whole(_));
+    fn tell_size(&self, ino: Ino, file: &OpenFile) {
         let (Some(notifier), Some(last)) = (self.notifier.get(), file.size.checked_sub(1)) else { return };
         let mut byte = [0];
-        if kernel_reads || file.read_at(&mut byte, last).is_err() {
+        if file.read_at(&mut byte, last).is_err() {
             return;
         }
         if let Err(error) = notifier.store(INodeNo(ino.0), last, &byte) {
@@ -237,15 +235,9 @@ pub(super) async fn finish_open(
     };
     match result {
         Ok(file) => {
-            let telling = Arc::clone(&shared);
-            let told = tokio::task::spawn_blocking(move || {
-                telling.tell_size(ino, &file);
-                file
-            });
-            match told.await {
-                Ok(file) => shared.opened(ino, file, reply),
-                Err(panic) => shared.refused(&VfsError::Local(panic.to_string()), reply),
-            }
+            // whatever size the kernel has seen is not that of what has just come
+            shared.vfs.inodes.mark_provisional(ino);
+            shared.opened(&Handle::current(), ino, file, reply);
         }
         Err(error) => {
             tracing::debug!(ino = ino.0, pid, %error, "open refused");

@@ -13,7 +13,6 @@ use crate::vfs::node::Ino;
 #[derive(Debug)]
 pub struct Backing {
     id: BackingId,
-    generation: u64,
 }
 
 impl Backing {
@@ -21,18 +20,6 @@ impl Backing {
     pub fn id(&self) -> &BackingId {
         &self.id
     }
-}
-
-/// How an open file is read.
-#[derive(Debug)]
-pub enum Way {
-    /// By the kernel itself.
-    Passthrough(Arc<Backing>),
-    /// Through us, with the kernel's page cache.
-    Cached,
-    /// Not now: an older, damaged publication of the same inode is still open, and the kernel wants one backing
-    /// file for all its handles.
-    Busy,
 }
 
 /// The backing files in use.
@@ -53,29 +40,30 @@ impl Passthrough {
         self.allowed.load(Ordering::Relaxed)
     }
 
-    /// Chooses how `file` is read through `reply`'s handle.
+    /// What the kernel reads itself through `reply`'s handle in place of `file`; `None` where it is read through us.
     ///
-    /// All handles of one inode must share one backing file, else the kernel answers EIO.
-    pub fn choose(&self, ino: Ino, generation: u64, file: &File, reply: &ReplyOpen) -> Way {
+    /// All handles of one inode must share one backing file, else the kernel answers EIO. What is open in one inode at a time
+    /// is of one publication: the next edition has inodes of its own.
+    pub fn choose(&self, ino: Ino, file: &File, reply: &ReplyOpen) -> Option<Arc<Backing>> {
         let mut by_inode = self.by_inode.lock().expect("no code panics while it holds the backing files");
         if let Some(backing) = by_inode.get(&ino).and_then(Weak::upgrade) {
-            return if backing.generation == generation { Way::Passthrough(backing) } else { Way::Busy };
+            return Some(backing);
         }
         if !self.is_allowed() {
-            return Way::Cached;
+            return None;
         }
         match reply.open_backing(file) {
             Ok(id) => {
                 by_inode.retain(|_, backing| backing.strong_count() > 0);
-                let backing = Arc::new(Backing { id, generation });
+                let backing = Arc::new(Backing { id });
                 by_inode.insert(ino, Arc::downgrade(&backing));
-                Way::Passthrough(backing)
+                Some(backing)
             }
             Err(error) => {
                 // without CAP_SYS_ADMIN the kernel advertises it and then refuses: one try is enough
                 self.allowed.store(false, Ordering::Relaxed);
                 tracing::info!(%error, "passthrough is not available; files are read through the mount");
-                Way::Cached
+                None
             }
         }
     }

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::StoreError;
 use super::inventory::{Inventory, Limits, OnEvicted, Remembered};
@@ -170,4 +170,29 @@ fn smaller_limits_evict_at_once_and_what_is_held_stays_until_it_may_go() {
     assert_eq!(names(), ["b"], "evicting would not help");
     fixture.inventory.set_limits(Limits { bytes: 50_000, free_floor: 0 }).unwrap();
     assert!(names().is_empty());
+}
+
+#[test]
+fn what_is_being_deleted_counts_as_free_for_the_next_one() {
+    let this: Arc<OnceLock<Weak<Inventory>>> = Arc::default();
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Arc::new(CacheDir::open(dir.path()).unwrap());
+    // while the first one is deleted, another fetch asks for room, and the disk does not have it yet
+    let (inventory, count) = (Arc::clone(&this), Arc::new(AtomicUsize::new(0)));
+    let evicted = Arc::clone(&count);
+    let on_evicted: OnEvicted = Box::new(move |_| {
+        if count.fetch_add(1, Ordering::SeqCst) == 0 {
+            let inventory = inventory.get().unwrap().upgrade().unwrap();
+            inventory.set_aside_on(50_000, 10_000).unwrap();
+        }
+    });
+    let limits = Limits { bytes: 1_000_000, free_floor: 0 };
+    let inventory = Arc::new(Inventory::take_stock(Arc::clone(&cache), limits, &[], on_evicted).unwrap());
+    this.set(Arc::downgrade(&inventory)).unwrap();
+    let fixture = Fixture { inventory, cache, evicted, _dir: dir };
+    for name in ["a", "b"] {
+        publish(&fixture, name, 100_000).unwrap();
+    }
+    fixture.inventory.set_aside_on(50_000, 100_000).unwrap();
+    assert_eq!(fixture.evicted.load(Ordering::SeqCst), 1, "one makes room for both");
 }

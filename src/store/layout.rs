@@ -182,14 +182,30 @@ impl CacheDir {
             return fs::rename(staged, &target).map_err(fail);
         }
         match exchange(staged, &target) {
+            // not on this file system
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
-                // not on this file system: a crash between the two renames costs a fetch, never a wrong byte
-                let apart = self.set_apart(&target)?;
-                fs::rename(staged, &target).map_err(fail)?;
-                apart.map_or(Ok(()), |apart| fs::rename(&apart.0, staged)).map_err(fail)
+                self.replace(staged, &target)
             }
             result => result.map_err(fail),
         }
+    }
+
+    /// An exchange in three renames. A crash between the first two costs a fetch, never a wrong byte.
+    fn replace(&self, staged: &Path, target: &Path) -> Result<(), StoreError> {
+        let former = self.move_away(target)?;
+        if let Err(source) = fs::rename(staged, target) {
+            if let Some(Err(error)) = former.map(|former| fs::rename(former.0, target)) {
+                tracing::warn!(path = %target.display(), %error, "an entry is lost that could not be replaced");
+            }
+            return Err(StoreError::Io { path: target.to_owned(), source });
+        }
+        if let Some(former) = former
+            && fs::rename(&former.0, staged).is_err()
+        {
+            // the newer one is in its place all the same
+            former.delete();
+        }
+        Ok(())
     }
 
     /// Makes what [`Self::put`] did durable, and deletes what it replaced.
@@ -215,29 +231,8 @@ impl CacheDir {
     /// # Errors
     /// [`StoreError::Io`] when it cannot be moved; a failing deletion is left to the sweep at the next start.
     pub fn discard(&self, path: &Path) -> Result<(), StoreError> {
-        match self.set_apart(path) {
-            Ok(Some(apart)) => apart.delete(),
-            Ok(None) => {}
-            // a rename may need room that a deletion does not (btrfs over its quota). A crash meanwhile leaves a part, which
-            // is swept with staging or noticed as a damaged entry
-            Err(StoreError::Io { source, .. })
-                if Trouble::of(&source).is_some_and(Trouble::is_lack_of_room) =>
-            {
-                fs::remove_dir_all(path)
-                    .map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    /// Takes a published entry away: it vanishes at once and for good, and is deleted then.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] when it cannot be moved; a failing deletion is left to the sweep at the next start.
-    pub fn remove(&self, key: &EntryKey) -> Result<(), StoreError> {
-        if let Some(apart) = self.set_apart(&self.entry(key))? {
-            self.delete_entry(apart);
+        if let Some(apart) = self.set_apart(path)? {
+            apart.delete();
         }
         Ok(())
     }
@@ -252,11 +247,25 @@ impl CacheDir {
     }
 
     /// Makes `path` (a directory inside the cache) vanish at once; what it held is deleted later, which may take
-    /// long. `None` when there is nothing.
+    /// long. `None` when nothing is left to delete.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when it cannot be moved.
+    /// [`StoreError::Io`] when it cannot be moved: it is still there.
     pub fn set_apart(&self, path: &Path) -> Result<Option<Apart>, StoreError> {
+        match self.move_away(path) {
+            // a rename may need room that a deletion does not (btrfs over its quota). A crash meanwhile leaves a part, which
+            // is swept with staging or noticed as a damaged entry
+            Err(StoreError::Io { source, .. })
+                if Trouble::of(&source).is_some_and(Trouble::is_lack_of_room) =>
+            {
+                let deleted = fs::remove_dir_all(path);
+                deleted.map(|()| None).map_err(|source| StoreError::Io { path: path.to_owned(), source })
+            }
+            moved => moved,
+        }
+    }
+
+    fn move_away(&self, path: &Path) -> Result<Option<Apart>, StoreError> {
         use std::sync::atomic::{AtomicU64, Ordering};
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -535,5 +544,22 @@ mod tests {
         assert!(leftover.join("new").exists());
         assert!(!leftover.join("old").exists());
         assert!(!staged.exists());
+    }
+
+    #[test]
+    fn a_replacement_that_fails_halfway_leaves_the_former_entry() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = CacheDir::open(dir.path()).unwrap();
+        let key = EntryKey::new("k").unwrap();
+        let (target, staged) = (cache.entry(&key), cache.staging(&key));
+        fs::create_dir(&target).unwrap();
+        fs::write(target.join("old"), "old").unwrap();
+        // nothing is there that could be renamed
+        assert!(cache.replace(&staged, &target).is_err());
+        assert!(target.join("old").exists());
+        fs::create_dir(&staged).unwrap();
+        fs::write(staged.join("new"), "new").unwrap();
+        cache.replace(&staged, &target).unwrap();
+        assert!(target.join("new").exists() && staged.join("old").exists());
     }
 }

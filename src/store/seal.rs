@@ -79,8 +79,10 @@ fn lines(
     let mut documents = vec![entry_dir::group_path(entry_dir)];
     documents.extend(meta.rasters.iter().map(|raster| entry_dir::array_path(entry_dir, raster)));
     let preview = entry_dir::preview_path(entry_dir);
-    if preview.exists() {
-        documents.push(preview);
+    match fs::symlink_metadata(&preview) {
+        Ok(_) => documents.push(preview),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(VerifyError::Read { path: preview, source }),
     }
     for path in documents {
         let sum = File::open(&path).and_then(sum);

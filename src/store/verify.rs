@@ -327,17 +327,27 @@ fn prove_row(
             proof.missing += 1;
             continue;
         };
-        let wrong = |reason| VerifyError::Tile {
-            path: raster.path().to_owned(),
-            tile: TileId { level, band, row, column },
-            reason,
-        };
-        let checksum = decoder.prove(raster.file(), range).map_err(wrong)?;
+        let path = || raster.path().to_owned();
+        let checksum = decoder.prove(raster.file(), range).map_err(|error| match error {
+            Unproven::Unread(source) => VerifyError::Read { path: path(), source },
+            Unproven::Damaged(reason) => {
+                VerifyError::Tile { path: path(), tile: TileId { level, band, row, column }, reason }
+            }
+        })?;
         proof.tiles += 1;
         proof.encoded_bytes += range.length;
         proof.without_checksum += u64::from(!checksum);
     }
     Ok(proof)
+}
+
+/// Why a tile is not proven.
+#[derive(Debug)]
+enum Unproven {
+    /// This machine could not look.
+    Unread(io::Error),
+    /// What was read is no tile.
+    Damaged(String),
 }
 
 /// Decodes tiles into one buffer.
@@ -364,34 +374,38 @@ impl TileDecoder {
     }
 
     /// Decodes one tile; true when its stream carries a checksum (which was right).
-    fn prove(&mut self, file: &File, range: TileRange) -> Result<bool, String> {
+    fn prove(&mut self, file: &File, range: TileRange) -> Result<bool, Unproven> {
+        let damaged = |error: io::Error| Unproven::Damaged(error.to_string());
         let size = self.decoded.len() - 1;
         // No encoder makes a tile twice as large: a longer one is a damaged length, not worth the memory.
         if range.length > 2 * size as u64 + 1024 {
-            return Err(format!("{} bytes are too many for an encoded tile", range.length));
+            let reason = format!("{} bytes are too many for an encoded tile", range.length);
+            return Err(Unproven::Damaged(reason));
         }
         self.encoded.resize(range.length as usize, 0);
-        file.read_exact_at(&mut self.encoded, range.offset).map_err(|error: io::Error| error.to_string())?;
+        file.read_exact_at(&mut self.encoded, range.offset).map_err(Unproven::Unread)?;
         let (length, checksum) = match &mut self.codec {
             TileCodec::Zstd(decoder) => {
-                let decoder = decoder.as_mut().ok_or("no memory for a zstd decoder")?;
+                let no_memory = || Unproven::Unread(io::ErrorKind::OutOfMemory.into());
                 let length = decoder
+                    .as_mut()
+                    .ok_or_else(no_memory)?
                     .decompress_to_buffer(&self.encoded, self.decoded.as_mut_slice())
-                    .map_err(|error| error.to_string())?;
+                    .map_err(damaged)?;
                 // RFC 8878 3.1.1.1.1: bit 2 of the frame header descriptor, after 4 bytes of magic number.
                 (length, self.encoded.get(4).is_some_and(|descriptor| descriptor & 4 != 0))
             }
             TileCodec::Zlib(decoder) => {
                 let length = decoder
                     .zlib_decompress(&self.encoded, &mut self.decoded)
-                    .map_err(|error| error.to_string())?;
+                    .map_err(|error| Unproven::Damaged(error.to_string()))?;
                 (length, true)
             }
         };
         if length == size {
             Ok(checksum)
         } else {
-            Err(format!("it decodes to {length} bytes instead of {size}"))
+            Err(Unproven::Damaged(format!("it decodes to {length} bytes instead of {size}")))
         }
     }
 }

@@ -11,7 +11,7 @@ pub enum VfsError {
     /// No file system here has such long names.
     #[error("the name is longer than 255 bytes")]
     NameTooLong,
-    /// A file of an edition that was replaced by a newer one: the name leads to the newer one.
+    /// A file of an edition that was replaced by a newer one, or whose name another product has: the name leads there.
     #[error("replaced by a newer edition; look the name up again")]
     Replaced,
     /// A file where a directory is needed.
@@ -32,9 +32,6 @@ pub enum VfsError {
     /// A value that an attribute does not take.
     #[error("{0}")]
     BadValue(String),
-    /// A file handle that is not open.
-    #[error("not an open file")]
-    BadHandle,
     /// Policy refuses this program.
     #[error("refused by {0}")]
     Denied(String),
@@ -68,7 +65,6 @@ impl VfsError {
             Self::NoAttribute => libc::ENODATA,
             Self::NoSuchNamespace => libc::EOPNOTSUPP,
             Self::BadValue(_) => libc::EINVAL,
-            Self::BadHandle => libc::EBADF,
             Self::Denied(_) => libc::EACCES,
             Self::NotReady(_) => libc::EAGAIN,
             Self::TimedOut => libc::ETIMEDOUT,

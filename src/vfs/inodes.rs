@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
-use super::node::{Ino, Node, wish};
+use super::node::{Edition, Ino, Node, wish};
 
 #[derive(Debug)]
 struct Known {
@@ -45,10 +45,10 @@ impl Inodes {
 
     /// Number of a node that the kernel is told about; counts as `lookups` lookups.
     ///
-    /// Two paths whose hashes collide get neighbouring numbers.
+    /// Two paths whose hashes collide get neighbouring numbers, and so do two products that have a name in turn.
     pub fn remember(&self, node: Node, path: &str, lookups: u64) -> Ino {
         let mut ino = match &node {
-            Node::Inside(_, _, edition @ 1..) => wish(&format!("{path}\0{edition}")),
+            Node::Inside(_, _, Edition { number: number @ 1.., .. }) => wish(&format!("{path}\0{number}")),
             _ => wish(path),
         };
         let mut known = self.known();
@@ -141,11 +141,13 @@ mod tests {
     fn a_file_that_was_replaced_is_another_file() {
         let inodes = Inodes::default();
         let product = ProductPath { dataset: "d".into(), product: "p".into() };
-        let edition = |number| Node::Inside(product.clone(), "p.tif".into(), number);
+        let edition = |number| Node::Inside(product.clone(), "p.tif".into(), Edition { product: 7, number });
         let inos = [0, 1, 2].map(|number| inodes.remember(edition(number), "d/p/p.tif", 1));
         assert!(inos[0] == wish("d/p/p.tif") && inos[0] != inos[1] && inos[1] != inos[2]);
         inodes.forget(inos[0], 1);
         assert_eq!(inodes.remember(edition(1), "d/p/p.tif", 1), inos[1]);
+        let other = Node::Inside(product.clone(), "p.tif".into(), Edition { product: 8, number: 1 });
+        assert_ne!(inodes.remember(other, "d/p/p.tif", 1), inos[1], "of another product");
     }
 
     #[test]

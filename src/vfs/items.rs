@@ -47,14 +47,23 @@ impl Vfs {
         let Some((view, lease)) = self.views.get(product, Purpose::Look)? else {
             return Ok(item_document(product, None).into());
         };
-        let serial = self.shown().serial;
+        let serial = self.serial_of(product);
         if let Some(bytes) = self.kept_item(&key, lease.generation(), serial) {
             return Ok(bytes);
         }
         let bytes: Arc<[u8]> = item_document(product, Some(view.meta())).into();
-        let kept = Kept { generation: lease.generation(), serial, bytes: Arc::clone(&bytes) };
-        self.kept_items().put(key, kept);
+        if let Some(serial) = serial {
+            let kept = Kept { generation: lease.generation(), serial, bytes: Arc::clone(&bytes) };
+            self.kept_items().put(key, kept);
+        }
         Ok(bytes)
+    }
+
+    /// The serial of the present catalogue, if that is the product's: who asks may still hold the one before.
+    fn serial_of(&self, product: Product<'_>) -> Option<u64> {
+        let shown = self.shown();
+        let present = shown.catalog.dataset(product.dataset().name().as_str())?;
+        std::ptr::eq(present, product.dataset()).then_some(shown.serial)
     }
 
     /// Length of `item.json` for a listing, which must not wait for PROJ: of the full description once it has been
@@ -62,13 +71,13 @@ impl Vfs {
     pub(super) fn item_length(&self, product: Product<'_>) -> usize {
         let key = entry_key(product);
         let lease = self.engine.inventory().peek(&key);
-        let full = lease.and_then(|lease| self.kept_item(&key, lease.generation(), self.shown().serial));
+        let full = lease.and_then(|lease| self.kept_item(&key, lease.generation(), self.serial_of(product)));
         full.map_or_else(|| product.cold_item_size(), |bytes| bytes.len())
     }
 
-    fn kept_item(&self, key: &EntryKey, generation: u64, serial: u64) -> Option<Arc<[u8]>> {
+    fn kept_item(&self, key: &EntryKey, generation: u64, serial: Option<u64>) -> Option<Arc<[u8]>> {
         let mut kept = self.kept_items();
-        let found = kept.get(key).filter(|kept| kept.generation == generation && kept.serial == serial);
+        let found = kept.get(key).filter(|kept| kept.generation == generation && Some(kept.serial) == serial);
         found.map(|kept| Arc::clone(&kept.bytes))
     }
 

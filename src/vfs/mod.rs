@@ -189,6 +189,11 @@ impl Vfs {
         self.views.close(key);
     }
 
+    /// Forgets all open views: nobody knows any more what left the cache.
+    pub fn close_all_views(&self) {
+        self.views.close_all();
+    }
+
     /// Names of the live files, for paths.
     pub fn live_names(&self) -> Vec<&'static str> {
         self.live.iter().map(|file| file.name).collect()

@@ -41,10 +41,32 @@ pub struct ProductPath {
     pub product: Arc<str>,
 }
 
+impl ProductPath {
+    /// True when these are the names of its dataset and of itself.
+    pub fn is(&self, (dataset, product): (&str, &str)) -> bool {
+        *self.dataset == *dataset && *self.product == *product
+    }
+}
+
 impl fmt::Display for ProductPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.dataset, self.product)
     }
+}
+
+/// Which of the files that have a name in turn: a product may be replaced by a newer one, and a refresh of the catalogue may
+/// give its name to another one. The same name in another edition is another file, with an inode and pages of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Edition {
+    /// Stands for the product: a hash of its key.
+    pub(super) product: u64,
+    /// How often that was replaced ([`Inventory::edition`](crate::store::inventory::Inventory::edition)).
+    pub(super) number: u64,
+}
+
+impl Edition {
+    /// Of directories: they stay what they are.
+    pub const NONE: Self = Self { product: 0, number: 0 };
 }
 
 /// Everything that can stand at a path.
@@ -66,10 +88,8 @@ pub enum Node {
     Product(ProductPath),
     /// `item.json` of a product.
     Item(ProductPath),
-    /// Something below a product's directory that the product's view explains, and for files the edition it belongs to
-    /// ([`Inventory::edition`](crate::store::inventory::Inventory::edition)): the same name in another edition is
-    /// another file, with an inode and pages of its own.
-    Inside(ProductPath, Arc<str>, u64),
+    /// Something below a product's directory that the product's view explains, and for files the edition it belongs to.
+    Inside(ProductPath, Arc<str>, Edition),
 }
 
 /// Names of the documents, in one place.

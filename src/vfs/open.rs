@@ -12,7 +12,7 @@ use crate::view::Content;
 
 use super::Vfs;
 use super::error::VfsError;
-use super::node::{Node, ProductPath};
+use super::node::{Edition, Node, ProductPath};
 use super::tree::{self, Inside, dataset_document};
 use super::views::Purpose;
 
@@ -97,6 +97,7 @@ pub struct PendingOpen {
     target: Target,
     path: ProductPath,
     inner: Arc<str>,
+    edition: Edition,
     uid: u32,
 }
 
@@ -120,11 +121,17 @@ impl PendingOpen {
         }
     }
 
-    async fn wait_for_ever(self, vfs: &Vfs) -> Result<OpenFile, VfsError> {
+    async fn wait_for_ever(self, vfs: &Arc<Vfs>) -> Result<OpenFile, VfsError> {
         let mut ticket = self.ticket;
         for _ in 0..RACES {
             ticket.wait().await.map_err(VfsError::Fetch)?;
-            if let Some(file) = vfs.open_ready(&self.path, &self.inner)? {
+            // the first of those who waited proves the entry, the others wait for that: not on the runtime's few threads
+            let open = {
+                let (vfs, path, inner) = (Arc::clone(vfs), self.path.clone(), Arc::clone(&self.inner));
+                move || vfs.open_edition(&path, &inner, self.edition)
+            };
+            let opened = tokio::task::spawn_blocking(open).await;
+            if let Some(file) = opened.unwrap_or_else(|panic| Err(VfsError::Local(panic.to_string())))? {
                 return Ok(file);
             }
             // evicted between the end of the fetch and our open: fetch it again
@@ -177,16 +184,17 @@ impl Vfs {
     }
 
     /// Opens a file of a ready product in this very edition; `None` when the product is cold.
+    /// [`VfsError::Replaced`] where its name leads to another edition by now.
     fn open_edition(
         &self,
         path: &ProductPath,
         inner: &str,
-        edition: u64,
+        edition: Edition,
     ) -> Result<Option<OpenFile>, VfsError> {
         let opened = self.open_ready(path, inner);
         // the edition changes together with the files: what was opened before it changed is of the one before
         let now = self.edition(Self::find(&self.catalog(), path)?);
-        if now == edition { opened } else { Err(VfsError::Replaced) }
+        if now == edition || edition == Edition::NONE { opened } else { Err(VfsError::Replaced) }
     }
 
     /// Opens a file of a ready product; `None` when the product is cold.
@@ -217,8 +225,8 @@ impl Vfs {
     /// # Errors
     /// What policy, the order budget or an earlier failure say.
     pub fn open_cold(&self, node: &Node, flags: i32, opener: &Opener) -> Result<Opening, VfsError> {
-        let Node::Inside(path, inner, _) = node else { return Err(VfsError::NotFound) };
-        if let Some(file) = self.open_ready(path, inner)? {
+        let Node::Inside(path, inner, edition) = node else { return Err(VfsError::NotFound) };
+        if let Some(file) = self.open_edition(path, inner, *edition)? {
             return Ok(Opening::Now(file));
         }
         let catalog = self.catalog();
@@ -263,6 +271,7 @@ impl Vfs {
                     target,
                     path: path.clone(),
                     inner: Arc::clone(inner),
+                    edition: *edition,
                     uid: opener.uid,
                 }))
             }

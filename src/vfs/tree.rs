@@ -1,5 +1,6 @@
 //! The tree: which names exist, what stands at them, how large they are. Never the network, never a wait.
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,7 +15,7 @@ use crate::view::{self, ViewFile};
 use super::documents;
 use super::error::VfsError;
 use super::node::{
-    CATALOG, COLLECTION, DatasetFile, ITEM, Ino, LIVE, METADATA, Node, ProductPath, README, RootFile,
+    CATALOG, COLLECTION, DatasetFile, Edition, ITEM, Ino, LIVE, METADATA, Node, ProductPath, README, RootFile,
 };
 use super::open::damaged;
 use super::views::Purpose;
@@ -207,17 +208,31 @@ impl Vfs {
             _ => return Err(VfsError::NotADirectory),
         };
         let product = Self::find(catalog, path)?;
-        // asked first: a file that is replaced meanwhile is of the edition before, and is looked up again
-        let edition = self.edition(product);
-        let attributes = self.attributes_inside(product, &inner)?;
-        let edition = if attributes.kind == Kind::Directory { 0 } else { edition };
-        Ok((Node::Inside(path.clone(), inner.into(), edition), attributes))
+        loop {
+            let edition = self.edition(product);
+            let attributes = self.attributes_inside(product, &inner)?;
+            if attributes.kind == Kind::Directory {
+                return Ok((Node::Inside(path.clone(), inner.into(), Edition::NONE), attributes));
+            }
+            // else it was replaced meanwhile, or found to be damaged by this very look
+            if self.edition(product) == edition {
+                return Ok((Node::Inside(path.clone(), inner.into(), edition), attributes));
+            }
+        }
     }
 
     /// The edition of a product's files now.
-    pub(super) fn edition(&self, product: Product<'_>) -> u64 {
-        let inventory = self.engine.inventory();
-        if inventory.has_replaced() { inventory.edition(&entry_key(product)) } else { 0 }
+    pub(super) fn edition(&self, product: Product<'_>) -> Edition {
+        let key = entry_key(product);
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
+        Edition { product: hasher.hash_one(&key), number: self.engine.inventory().edition(&key) }
+    }
+
+    /// True for a file whose name the present catalogue gives to another product, or to none.
+    pub fn has_lost_its_name(&self, node: &Node) -> bool {
+        let Node::Inside(path, _, edition) = node else { return false };
+        let named = Self::find(&self.catalog(), path).map(|product| self.edition(product).product);
+        *edition != Edition::NONE && named != Ok(edition.product)
     }
 
     /// What stands below a product's directory, with the size it has now.
@@ -359,17 +374,19 @@ impl Vfs {
         inner: &str,
     ) -> Result<Vec<Child>, VfsError> {
         let product = Self::find(catalog, path)?;
+        let view = self.views.get(product, Purpose::Look)?;
+        // after that look, which may have found damage
         let edition = self.edition(product);
         let below = |name: &str, is_dir: bool| {
             let full = if inner.is_empty() { name.to_owned() } else { format!("{inner}/{name}") };
-            Node::Inside(path.clone(), full.into(), if is_dir { 0 } else { edition })
+            Node::Inside(path.clone(), full.into(), if is_dir { Edition::NONE } else { edition })
         };
         let child = |name: &str, is_dir: bool| Child {
             name: name.to_owned(),
             node: below(name, is_dir),
             kind: if is_dir { Kind::Directory } else { Kind::File },
         };
-        if let Some((view, _lease)) = self.views.get(product, Purpose::Look)? {
+        if let Some((view, _lease)) = view {
             let listed = view.list(inner).map_err(damaged)?.ok_or(VfsError::NotADirectory)?;
             return Ok(listed.iter().map(|listed| child(&listed.name, listed.is_dir)).collect());
         }
@@ -398,7 +415,7 @@ impl Vfs {
         };
         let inner = cold_names(product)
             .filter(|name| name.is_dir)
-            .map(|name| Node::Inside(path.clone(), name.path(product.name()).into(), 0));
+            .map(|name| Node::Inside(path.clone(), name.path(product.name()).into(), Edition::NONE));
         let number = |node: Node| {
             let path = node.path(&live);
             self.inodes.remember(node, &path, 0)

@@ -113,6 +113,11 @@ impl Views {
         self.kept_mut().pop(key);
     }
 
+    /// Closes all of them.
+    pub fn close_all(&self) {
+        self.kept_mut().clear();
+    }
+
     fn lane(&self, key: &EntryKey) -> &Mutex<()> {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
         &self.opening[hash as usize % LANES]

@@ -4,8 +4,11 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::support::faulty::{Fault, FaultyDisk};
 use crate::support::packages::Pixels;
+use crate::support::process::Reader;
 use crate::support::{Mount, Package, Simulator, Stage, raster, wait};
 
 const QUICK: &str = "queued = '20ms'\nrunning = '20ms'\n";
@@ -17,33 +20,32 @@ struct Shelf {
     sums: Vec<String>,
     entry: PathBuf,
     simulator: Simulator,
-    _stage: Stage,
+    stage: Stage,
 }
 
 fn shelf() -> Option<Shelf> {
+    shelf_with("true")
+}
+
+fn shelf_with(passthrough: &str) -> Option<Shelf> {
     let stage = Stage::shared()?;
     let source = Package::new("one", Pixels::Classes, 1100).write(&stage.data());
     let simulator = stage.simulator(QUICK);
-    let mut mount = stage.mount(&simulator).start();
+    let passthrough = format!("--passthrough={passthrough}");
+    let mut mount = stage.mount(&simulator).switch(&passthrough).start();
     mount.cat("one").success();
     let entries: Vec<_> = std::fs::read_dir(mount.cache().join("rasters")).unwrap().collect();
     assert_eq!(entries.len(), 1);
     let entry = entries[0].as_ref().unwrap().path();
     mount.terminate();
-    Some(Shelf { mount, sums: raster::checksums(&source), entry, simulator, _stage: stage })
+    Some(Shelf { mount, sums: raster::checksums(&source), entry, simulator, stage })
 }
 
 impl Shelf {
-    /// The pixels that a reader gets. Right after the last reader of a damaged entry has gone the kernel may not have told so yet, and
-    /// the successor is EAGAIN.
+    /// The pixels that a reader gets.
     #[track_caller]
     fn served(&self) -> Vec<String> {
-        wait::until_true("the product opens", || {
-            let read = self.mount.cat("one");
-            let busy = read.stderr.contains("Resource temporarily unavailable");
-            assert!(busy || read.status.success(), "{}", read.stderr);
-            read.status.success()
-        });
+        self.mount.cat("one").success();
         raster::checksums(&self.mount.tif("one"))
     }
 }
@@ -148,18 +150,45 @@ fn verify_finds_a_flipped_bit_wherever_it_is() {
 
 #[test]
 fn a_damaged_entry_that_is_open_is_told_from_its_successor() {
-    let Some(mut shelf) = shelf() else { return };
-    shelf.mount.start_again();
-    let held = File::open(shelf.mount.tif("one")).unwrap();
-    flip(&raster_file(&shelf.entry), 1000);
-    let proof = shelf.mount.run(&["cache", "verify", "data/one"]);
-    assert!(!proof.status.success(), "{}", proof.text());
-    // Known and documented: with passthrough the kernel takes one backing file for an inode, so the successor of a damaged
-    // entry that is still open can be opened when the last of its readers is gone; until then it is EAGAIN.
-    match File::open(shelf.mount.tif("one")) {
-        Ok(file) => drop(file),
-        Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EAGAIN), "{error}"),
+    for passthrough in ["true", "false"] {
+        let Some(mut shelf) = shelf_with(passthrough) else { return };
+        shelf.mount.start_again();
+        let held = File::open(shelf.mount.tif("one")).unwrap();
+        flip(&raster_file(&shelf.entry), 1000);
+        let proof = shelf.mount.run(&["cache", "verify", "data/one"]);
+        assert!(!proof.status.success(), "{}", proof.text());
+        let mut successor = File::open(shelf.mount.tif("one")).unwrap();
+        // Its bytes, damaged as they are, must not get into the pages of the other one.
+        std::io::copy(&mut &held, &mut std::io::sink()).unwrap();
+        assert_eq!(shelf.served(), shelf.sums, "--passthrough={passthrough}");
+        let copy = shelf.stage.folder().join("copy.tif");
+        std::io::copy(&mut successor, &mut File::create(&copy).unwrap()).unwrap();
+        assert_eq!(raster::checksums(&copy), shelf.sums, "--passthrough={passthrough}");
     }
-    drop(held);
-    assert_eq!(shelf.served(), shelf.sums);
+}
+
+/// A proof is a look, and one for which nobody waits any more ends.
+#[test]
+fn a_verification_is_no_use_and_ends_with_the_one_who_asked_for_it() {
+    let Some(stage) = Stage::shared() else { return };
+    Package::new("one", Pixels::Noise, 4000).write(&stage.data());
+    let simulator = stage.simulator(QUICK);
+    let disk = FaultyDisk::below(stage.folder());
+    let mount = stage.mount(&simulator).cache(&disk.cache()).start();
+    mount.cat("one").success();
+    let line = || mount.json(&["cache", "ls"])[0].clone();
+    wait::until_true("its reader is gone", || line()["readers"] == 0);
+    let last_use = line()["last_use"].clone();
+    disk.fails([Fault::slow("/c/0/0", Duration::ZERO)]);
+    mount.run(&["cache", "verify"]).success();
+    let whole = disk.mend();
+    assert_eq!(line()["last_use"], last_use);
+
+    disk.fails([Fault::slow("/c/0/0", Duration::from_millis(100))]);
+    let client = Reader::spawn(mount.verb(&["cache", "verify"]));
+    wait::until_true("it is under way", || disk.struck() > 0);
+    client.signal(libc::SIGKILL);
+    client.finish();
+    wait::until_true("it ends", || line()["readers"] == 0);
+    assert!(disk.mend() < whole / 2, "of {whole} reads");
 }

@@ -165,3 +165,53 @@ fn eio_while_reading_an_entry_is_no_reason_to_delete_it() {
     assert!(mount.cat("one").success().stdout == bytes);
     assert_eq!(simulator.requests().count("post") + simulator.requests().count("download"), 0);
 }
+
+/// Descriptions and index can be read, as at an open; bytes of tiles cannot.
+#[test]
+fn eio_in_a_tile_is_no_reason_to_delete_its_entry() {
+    let Some(stage) = Stage::shared() else { return };
+    Package::new("one", Pixels::Noise, 1500).write(&stage.data());
+    let simulator = stage.simulator(QUICK);
+    let disk = FaultyDisk::below(stage.folder());
+    let mount = stage.mount(&simulator).cache(&disk.cache()).start();
+    let bytes = mount.cat("one").success().stdout;
+    let middle = bytes.len() as u64 / 2;
+    disk.fails([Fault::of_bytes("/c/0/0", middle..middle + 1, libc::EIO)]);
+    let proof = mount.run(&["cache", "verify"]);
+    assert!(!proof.status.success() && proof.stderr.contains("cannot be read"), "{}", proof.stderr);
+    assert!(disk.mend() > 0);
+    assert_eq!(mount.state("one"), "ready", "it may be sound, and is not thrown away");
+    mount.run(&["cache", "verify"]).success();
+    assert!(mount.cat("one").success().stdout == bytes);
+    assert_eq!(simulator.requests().downloads("one"), 1);
+}
+
+/// btrfs over its quota refuses a rename, which needs room; deleting goes on.
+#[test]
+fn an_eviction_that_cannot_rename_deletes_in_place_or_says_so_and_keeps_the_entry() {
+    let Some(stage) = Stage::shared() else { return };
+    Package::new("one", Pixels::Classes, 300).write(&stage.data());
+    let simulator = stage.simulator(QUICK);
+    let disk = FaultyDisk::below(stage.folder());
+    let mount = stage.mount(&simulator).cache(&disk.cache()).start();
+    let bytes = mount.cat("one").success().stdout;
+    let entries = || std::fs::read_dir(mount.cache().join("rasters")).unwrap().count();
+    // once its last reader is gone
+    let evict = || {
+        wait::until("an answer of the disk", || {
+            let evicted = mount.run(&["cache", "evict", "data/one"]);
+            (!evicted.stderr.contains("being read")).then_some(evicted)
+        })
+    };
+
+    disk.fails([Fault::new(Call::Rename, "/.trash-", libc::EIO)]);
+    let refused = evict();
+    assert!(!refused.status.success() && refused.stderr.contains("dmesg"), "{}", refused.stderr);
+    assert_eq!((mount.state("one").as_str(), entries()), ("ready", 1));
+    assert!(mount.cat("one").success().stdout == bytes);
+
+    disk.fails([Fault::new(Call::Rename, "/.trash-", libc::EDQUOT)]);
+    evict().success();
+    assert_eq!((mount.state("one").as_str(), entries()), ("cold", 0));
+    assert!(disk.mend() > 0);
+}

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::support::disk::SmallDisk;
 use crate::support::packages::Pixels;
 use crate::support::process::{self, Reader};
 use crate::support::{Mount, Package, Stage, raster, wait};
@@ -76,6 +77,12 @@ fn by_kernel(path: &Path, copy: impl Fn(i32, i32, usize) -> isize, through_pipe:
     bytes
 }
 
+fn by_sendfile(path: &Path) -> Vec<u8> {
+    // SAFETY: both descriptors are open; no offset is given.
+    let send = |from, to, count| unsafe { libc::sendfile(to, from, std::ptr::null_mut(), count) };
+    by_kernel(path, send, false)
+}
+
 /// Reads with O_DIRECT, in blocks.
 fn direct(path: &Path) -> Vec<u8> {
     process::run(
@@ -118,14 +125,7 @@ const WAYS: [Way; 11] = [
         bytes
     }),
     ("mmap", |path, _| Map::of(&File::open(path).unwrap()).bytes().to_vec()),
-    ("sendfile", |path, _| {
-        // SAFETY: both descriptors are open; no offset is given.
-        by_kernel(
-            path,
-            |from, to, count| unsafe { libc::sendfile(to, from, std::ptr::null_mut(), count) },
-            false,
-        )
-    }),
+    ("sendfile", |path, _| by_sendfile(path)),
     ("splice", |path, _| {
         let splice = |from, to, count| {
             // SAFETY: both descriptors are open; no offsets are given.
@@ -192,6 +192,38 @@ fn every_way_of_reading_cold_and_ready_files_with_passthrough() {
 #[test]
 fn every_way_of_reading_cold_and_ready_files_through_the_program() {
     every_way("false");
+}
+
+/// The kernel passes nothing through to an overlayfs, and says so at the first attempt only.
+#[test]
+fn the_first_open_of_all_may_be_for_sendfile_where_passthrough_is_refused() {
+    let Some(stage) = Stage::shared() else { return };
+    Package::new("one", Pixels::Noise, 300).write(&stage.data());
+    let simulator = stage.simulator(QUICK);
+    let Some(disk) = SmallDisk::overlay(stage.folder()) else { return };
+    let mount = stage.mount(&simulator).switch("--passthrough=true").cache(&disk.cache()).start();
+    let tif = mount.tif("one");
+    assert_eq!(std::fs::metadata(&tif).unwrap().len(), 0);
+    let cold = by_sendfile(&tif);
+    assert!(mount.log().contains("passthrough is not available"), "{}", mount.log());
+    let reference = std::fs::read(&tif).unwrap();
+    assert!(!cold.is_empty() && cold == reference, "{} of {}", cold.len(), reference.len());
+}
+
+/// Documents, chunks and whatever else is no whole file of the cache are never passed through.
+#[test]
+fn what_was_listed_cold_and_is_no_whole_file_can_be_sent_once_it_is_here() {
+    let Some(stage) = Stage::shared() else { return };
+    Package::new("one", Pixels::Noise, 300).write(&stage.data());
+    let simulator = stage.simulator(QUICK);
+    let mount = stage.mount(&simulator).switch("--passthrough=true").start();
+    let paths = ["zarr.json", ".zmetadata", ".zgroup"].map(|name| mount.zarr("one").join(name));
+    assert!(paths.iter().all(|path| std::fs::metadata(path).unwrap().len() == 0));
+    mount.run(&["fetch", "data/one"]).success();
+    for path in &paths {
+        let sent = by_sendfile(path);
+        assert!(!sent.is_empty() && sent == std::fs::read(path).unwrap(), "{}", path.display());
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ mod tally {
 
 #[path = "../../src/store"]
 mod store {
-    pub(crate) use clmsfs::store::{StoreError, eviction, foreign, layout};
+    pub(crate) use clmsfs::store::{StoreError, entry_dir, eviction, foreign, layout};
 
     #[allow(dead_code, unreachable_pub)]
     pub(crate) mod inventory;

@@ -130,3 +130,21 @@ async fn the_entry_of_another_id_under_the_same_name_is_a_donor() {
     engine.request(&target(3), 7, false).unwrap().wait().await.unwrap();
     assert_eq!(*house.converter.formers.lock().unwrap(), [None, Some(directory), None]);
 }
+
+/// What the service withdraws stays in the catalogue while it is in use: nobody who waits for a product loses it.
+#[tokio::test(start_paused = true)]
+async fn a_product_is_in_use_from_its_order_on() {
+    let house = House::new();
+    let engine = house.engine();
+    let key = target(1).key;
+    assert!(!engine.is_in_use(&key) && engine.in_use().is_empty());
+    house.service.order_gate.shut();
+    let ticket = engine.request(&target(1), 7, false).unwrap();
+    until("it is ordered", || house.service.orders() == 1).await;
+    assert!(engine.is_in_use(&key) && engine.in_use().contains(&key));
+    house.service.order_gate.open();
+    ticket.wait().await.unwrap();
+    assert!(engine.is_in_use(&key) && engine.in_use().contains(&key));
+    engine.inventory().evict(&key).unwrap();
+    assert!(!engine.is_in_use(&key) && engine.in_use().is_empty());
+}

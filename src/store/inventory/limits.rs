@@ -1,6 +1,6 @@
 //! How large the cache may be, and how it becomes so when that changes.
 
-use super::{Inventory, StoreError};
+use super::{Cause, Inventory, StoreError};
 
 /// Limits of the cache.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +23,7 @@ impl Inventory {
         if matches!(held, Err(StoreError::Budget { .. })) {
             // what may go goes, though it is not enough
             for key in self.holdings().into_iter().map(|holding| holding.key) {
-                let _ = self.evict(&key);
+                let _ = self.evict_for(&key, Cause::Room);
             }
         }
         held

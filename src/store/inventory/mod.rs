@@ -18,6 +18,7 @@ use crate::tally::{Count, Tally};
 
 mod lease;
 mod limits;
+mod removal;
 mod reservation;
 
 pub use lease::Lease;
@@ -110,10 +111,12 @@ struct State {
     books: u64,
     /// Entries taken in so far.
     generations: u64,
-    /// How often entries were replaced by newer ones since the start.
+    /// How often entries were replaced or thrown away although they may have been open, since the start.
     editions: HashMap<EntryKey, u64>,
     /// Entries that count no more and still lie in their places: nothing may be published there.
     leaving: HashSet<EntryKey>,
+    /// Bytes of entries that count no more and are still being deleted: the disk will have them free.
+    going: u64,
 }
 
 impl State {
@@ -128,21 +131,20 @@ impl State {
             generations: 0,
             editions: HashMap::new(),
             leaving: HashSet::new(),
+            going: 0,
         }
     }
 
-    /// The entry counts no more; its bytes, if there was one. Whoever calls this removes its files next.
-    fn let_go(&mut self, key: &EntryKey) -> Option<u64> {
-        let item = self.items.remove(key)?;
-        self.leaving.insert(key.clone());
-        Some(item.bytes)
+    /// Files that are open stay those of the edition before.
+    fn begin_edition(&mut self, key: &EntryKey) {
+        *self.editions.entry(key.clone()).or_default() += 1;
     }
 
     fn take_in(&mut self, key: EntryKey, bytes: u64, last_use: u64) {
         self.generations += 1;
         let generation = self.generations;
         if self.items.contains_key(&key) {
-            *self.editions.entry(key.clone()).or_default() += 1;
+            self.begin_edition(&key);
         }
         self.items.insert(key, Item { bytes, last_use, readers: 0, generation });
     }
@@ -154,7 +156,7 @@ pub struct Inventory {
     state: Mutex<State>,
     /// Told when an entry has left its place.
     has_left: Condvar,
-    /// Set before the first entry is replaced: until then nobody needs to ask for editions.
+    /// Set before the first edition ends: until then every one is 0, and nobody needs a lock to know it.
     has_replaced: AtomicBool,
     on_evicted: OnEvicted,
     departures: Departures,
@@ -217,18 +219,13 @@ impl Inventory {
         self.state().books = files + 3 * 4096;
     }
 
-    /// How often the entry was replaced by a newer one while it was here, since the start: files of one edition are not
-    /// those of another, though they have the same names.
+    /// How often the entry was replaced or thrown away although it may have been open, since the start: files of one
+    /// edition are not those of another, though they have the same names.
     pub fn edition(&self, key: &EntryKey) -> u64 {
-        if !self.has_replaced() {
+        if !self.has_replaced.load(Ordering::SeqCst) {
             return 0;
         }
         self.state().editions.get(key).copied().unwrap_or(0)
-    }
-
-    /// False as long as no entry was replaced: then every edition is 0, and nobody needs a lock to know it.
-    pub fn has_replaced(&self) -> bool {
-        self.has_replaced.load(Ordering::SeqCst)
     }
 
     /// True while the entry of `lease` is the one that is published.
@@ -355,21 +352,24 @@ impl Inventory {
     fn set_aside(&self, more: u64) -> Result<(), StoreError> {
         // before the lock: a file system on a network may take its time
         let free = self.free_on_disk()?;
+        self.set_aside_on(free, more)
+    }
+
+    /// Sets `more` bytes aside on a disk with `free` bytes.
+    pub(in crate::store) fn set_aside_on(&self, free: u64, more: u64) -> Result<(), StoreError> {
         let victims = {
             let mut state = self.state();
             let victims = self.victims(&state, more, free)?;
-            let gone = |key: EntryKey| {
-                let bytes = state.let_go(&key).unwrap_or(0);
-                Evicted { key, bytes, cause: Cause::Room }
-            };
-            let victims: Vec<Evicted> = victims.into_iter().map(gone).collect();
+            let victims: Vec<_> = victims.iter().filter_map(|key| state.let_go(key, Cause::Room)).collect();
             state.reserved += more;
             victims
         };
+        let mut removed = Ok(());
         for victim in victims {
-            self.remove_files(victim);
+            // all of them, that none hangs in the air: the last error is as good as the first
+            removed = self.remove_files(victim).and(removed);
         }
-        Ok(())
+        removed.inspect_err(|_| self.state().reserved -= more)
     }
 
     /// Whether `bytes` could be set aside now, perhaps after evicting; evicts and reserves nothing.
@@ -394,7 +394,8 @@ impl Inventory {
         // all that is promised and not written yet will still land on the disk
         let unwritten = state.reserved.saturating_sub(state.written);
         let disk_need = more.saturating_add(unwritten).saturating_add(limits.free_floor);
-        let over_disk = disk_need.saturating_sub(free);
+        // what another one evicts for its own need must not be evicted once more
+        let over_disk = disk_need.saturating_sub(free.saturating_add(state.going));
         let candidates = state.items.iter().map(|(key, item)| Candidate {
             key: key.clone(),
             bytes: item.bytes,
@@ -452,60 +453,6 @@ impl Inventory {
             tracing::warn!(%key, %error, "the entry is published, but may not survive a power loss");
         }
         Ok(bytes)
-    }
-
-    /// Deletes one entry on the user's word.
-    ///
-    /// # Errors
-    /// [`StoreError::Unknown`], [`StoreError::Busy`] or [`StoreError::Pinned`].
-    pub fn evict(&self, key: &EntryKey) -> Result<u64, StoreError> {
-        let bytes = {
-            let mut state = self.state();
-            let item = state.items.get(key).ok_or_else(|| StoreError::Unknown { key: key.clone() })?;
-            // a pin is told first: readers go by themselves
-            if state.pins.contains(key) {
-                return Err(StoreError::Pinned { key: key.clone() });
-            }
-            if item.readers > 0 {
-                return Err(StoreError::Busy { key: key.clone() });
-            }
-            state.let_go(key).unwrap_or(0)
-        };
-        self.remove_files(Evicted { key: key.clone(), bytes, cause: Cause::Asked });
-        Ok(bytes)
-    }
-
-    /// Takes the damaged entry of `lease` out of service, whoever reads it; those readers keep their open files.
-    ///
-    /// An entry that was published under the key since then is another one and stays.
-    pub fn quarantine(&self, lease: &Lease) {
-        let key = lease.key();
-        let known = {
-            let mut state = self.state();
-            let same = state.items.get(key).is_some_and(|item| item.generation == lease.generation);
-            same.then(|| state.let_go(key)).flatten()
-        };
-        if let Some(bytes) = known {
-            tracing::error!(%key, "entry is damaged: it is removed and will be fetched again");
-            self.remove_files(Evicted { key: key.clone(), bytes, cause: Cause::Damaged });
-        }
-    }
-
-    fn remove_files(&self, evicted: Evicted) {
-        let key = &evicted.key;
-        disk_is_asked();
-        let apart = self.cache.set_apart(&self.cache.entry(key));
-        self.state().leaving.remove(key);
-        self.has_left.notify_all();
-        match apart {
-            Ok(apart) => apart.map_or((), |apart| self.cache.delete_entry(apart)),
-            Err(error) => {
-                tracing::warn!(%key, %error, "failed to delete an evicted entry; the next start tries again");
-            }
-        }
-        self.departures.entries.one(evicted.cause);
-        self.departures.bytes.add(evicted.bytes);
-        (self.on_evicted)(evicted);
     }
 
     fn end_lease(&self, lease: &Lease) {

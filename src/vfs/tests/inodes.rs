@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::vfs::inodes::Inodes;
-use crate::vfs::node::{Ino, ProductPath};
+use crate::vfs::node::{Edition, Ino, ProductPath};
 
 /// What the kernel does.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ fn nodes() -> Vec<(Node, String)> {
         0 => Node::Dataset(format!("d{n}").into()),
         1 => Node::Product(product(n)),
         2 => Node::Item(product(n)),
-        _ => Node::Inside(product(n), format!("p{n}.tif").into(), 0),
+        _ => Node::Inside(product(n), format!("p{n}.tif").into(), Edition::NONE),
     };
     (0..PATHS).map(node).map(|node| (node.clone(), node.path(&[]))).collect()
 }

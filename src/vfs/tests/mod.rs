@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::error::VfsError;
-use super::node::{DatasetFile, Node, RootFile};
+use super::node::{DatasetFile, Edition, Node, RootFile};
 use super::open::{OpenFile, Opening};
 use super::tree::{Kind, target};
 use super::{LiveFile, Vfs, VfsOptions};

@@ -164,7 +164,6 @@ fn the_table_of_errnos() {
         (VfsError::ReadOnly, libc::EROFS),
         (VfsError::NoAttribute, libc::ENODATA),
         (VfsError::NoSuchNamespace, libc::EOPNOTSUPP),
-        (VfsError::BadHandle, libc::EBADF),
         (VfsError::Denied(String::new()), libc::EACCES),
         (VfsError::NotReady(String::new()), libc::EAGAIN),
         (VfsError::TimedOut, libc::ETIMEDOUT),
@@ -270,10 +269,31 @@ async fn a_damaged_entry_is_thrown_away_and_fetched_anew() {
     let entry = mount.house.dir.path().join("rasters").join(mount.key("clc2018/a").as_str());
     let raster = std::fs::File::options().write(true).open(entry.join("a/c/0/0")).unwrap();
     raster.set_len(raster.metadata().unwrap().len() - 1).unwrap();
+    let listed = mount.vfs.children(&mount.node("clc2018/a").unwrap()).unwrap();
+    assert_eq!(mount.state("clc2018/a"), ProductState::Cold, "the first look finds it");
+    assert!(listed.iter().all(|child| mount.vfs.attributes(&child.node).is_ok()), "all names lead somewhere");
     assert_eq!(mount.vfs.attributes(&mount.node("clc2018/a/a.tif").unwrap()).unwrap().size, 0);
-    assert_eq!(mount.state("clc2018/a"), ProductState::Cold);
     assert!(!read(&mount.open("clc2018/a/a.tif").await.unwrap()).is_empty());
     assert_eq!(mount.house.converter.conversions(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn views_of_what_left_the_cache_can_be_closed_all_at_once() {
+    let mount = Mount::new();
+    drop(mount.open("clc2018/a/a.tif").await.unwrap());
+    let deleted = || {
+        let files = std::fs::read_dir("/proc/self/fd").unwrap();
+        let targets = files.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+        targets
+            .filter(|path| {
+                path.starts_with(mount.house.dir.path()) && path.to_string_lossy().ends_with("(deleted)")
+            })
+            .count()
+    };
+    mount.vfs.engine().inventory().evict(&mount.key("clc2018/a")).unwrap();
+    assert!(deleted() > 0, "its view keeps them open");
+    mount.vfs.close_all_views();
+    assert_eq!(deleted(), 0);
 }
 
 #[tokio::test(start_paused = true)]

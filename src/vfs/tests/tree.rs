@@ -233,7 +233,7 @@ async fn chunks_of_an_evicted_zarr_are_an_error_and_never_missing() {
         let missing = Node::Inside(
             node.product().unwrap().clone(),
             format!("{path}/9/9").replacen("clc2018/a/", "", 1).into(),
-            0,
+            Edition::NONE,
         );
         for error in [
             mount.node(&path).unwrap_err(),
@@ -286,6 +286,63 @@ async fn a_vanished_dataset_is_not_found_and_a_new_one_is() {
     assert!(String::from_utf8(read(&root)).unwrap().contains("slope2"));
     let metadata = Node::DatasetFile("slope2".into(), DatasetFile::Metadata);
     assert_eq!(mount.vfs.attributes(&metadata).unwrap().kind, Kind::File);
+}
+
+/// The catalogue in which the name of `a` is that of another product, whose id comes first; `a` itself is `a~2`.
+fn renamed() -> Arc<Catalog> {
+    let mut other = file("a", "Raster");
+    other["@id"] = json!("an-id-before-that-of-a");
+    let mut records = records();
+    records[0] = dataset("clc2018", &[file("a", "Raster"), other]);
+    catalog(&records)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_another_product_has_now_leads_to_another_file() {
+    let mount = Mount::new();
+    let path = "clc2018/a/a.tif";
+    let (open, node) = (mount.open(path).await.unwrap(), mount.node(path).unwrap());
+    let (whole, ino) = (read(&open), mount.vfs.inodes.remember(node.clone(), path, 1));
+    assert!(!mount.vfs.has_lost_its_name(&node));
+    mount.vfs.show(renamed());
+    assert!(mount.vfs.has_lost_its_name(&node));
+    assert_eq!(mount.vfs.attributes(&node), Err(VfsError::Replaced));
+    assert_eq!(mount.vfs.open(&node, 0).unwrap_err(), VfsError::Replaced);
+    assert_eq!(mount.vfs.open_cold(&node, 0, &somebody("cat")).unwrap_err(), VfsError::Replaced);
+    assert_eq!(read(&open), whole, "what is open stays readable");
+    let now = mount.node(path).unwrap();
+    assert_ne!(mount.vfs.inodes.remember(now.clone(), path, 1), ino);
+    assert_eq!(mount.vfs.attributes(&now).unwrap().size, 0, "it is cold");
+    let moved = mount.node("clc2018/a~2/a~2.tif").unwrap();
+    assert_eq!(mount.vfs.attributes(&moved).unwrap().size, whole.len() as u64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_whose_product_loses_its_name_meanwhile_is_told_to_look_it_up_anew() {
+    let mount = Arc::new(Mount::new());
+    mount.house.service.order_gate.shut();
+    let waiting = Arc::clone(&mount);
+    let reader = tokio::spawn(async move { waiting.open("clc2018/a/a.tif").await.map(|file| file.size) });
+    crate::fetch::tests::fake::until("it is ordered", || mount.house.service.orders() == 1).await;
+    mount.vfs.show(renamed());
+    mount.house.service.order_gate.open();
+    assert_eq!(reader.await.unwrap(), Err(VfsError::Replaced));
+    assert_eq!(mount.house.service.orders(), 1, "nothing is ordered on its behalf");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_description_of_the_catalogue_before_is_not_kept_for_the_present_one() {
+    let mount = Mount::new();
+    mount.fetch("slope/s").await;
+    let before = mount.vfs.catalog();
+    let mut records = records();
+    records[1]["downloadable_files"]["items"][0]["year"] = json!("2019");
+    mount.vfs.show(catalog(&records));
+    // somebody who took the catalogue just before it changed
+    let old = mount.vfs.description(before.find("slope/s").unwrap()).unwrap();
+    let now = mount.vfs.description(mount.vfs.catalog().find("slope/s").unwrap()).unwrap();
+    assert_ne!(old, now);
+    assert_eq!(read(&mount.open("slope/s/item.json").await.unwrap()), *now);
 }
 
 #[tokio::test(start_paused = true)]

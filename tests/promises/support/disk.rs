@@ -1,4 +1,4 @@
-//! Small disks: a tmpfs or an ext4 in a file, mounted as long as the test lives. Only root may make them.
+//! Small disks: a tmpfs, an ext4 in a file or an overlayfs, mounted as long as the test lives. Only root may make them.
 
 use std::fs::File;
 use std::io::Write;
@@ -28,6 +28,17 @@ impl SmallDisk {
         }
         let options = if options.is_empty() { "loop".to_owned() } else { format!("loop,{options}") };
         Self::mount(folder, &["-o", &options, &image.to_string_lossy()])
+    }
+
+    /// An overlayfs over plain folders.
+    pub(crate) fn overlay(folder: &Path) -> Option<Self> {
+        let [lower, upper, work] = ["lower", "upper", "work"].map(|name| folder.join("overlay").join(name));
+        for part in [&lower, &upper, &work] {
+            std::fs::create_dir_all(part).unwrap();
+        }
+        let options = [("lowerdir", lower), ("upperdir", upper), ("workdir", work)];
+        let options = options.map(|(name, path)| format!("{name}={}", path.display())).join(",");
+        Self::mount(folder, &["-t", "overlay", "-o", &options, "overlay"])
     }
 
     fn mount(folder: &Path, arguments: &[&str]) -> Option<Self> {

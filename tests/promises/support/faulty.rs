@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -40,11 +41,25 @@ pub(crate) struct Fault {
     call: Call,
     path: String,
     errno: i32,
+    /// Only reads that touch these bytes.
+    bytes: Range<u64>,
+    /// So much later, and then as if nothing had been.
+    delay: Option<Duration>,
 }
 
 impl Fault {
     pub(crate) fn new(call: Call, path: &str, errno: i32) -> Self {
-        Self { call, path: path.to_owned(), errno }
+        Self { call, path: path.to_owned(), errno, bytes: 0..u64::MAX, delay: None }
+    }
+
+    /// Reads of these bytes of a file, and of no others.
+    pub(crate) fn of_bytes(path: &str, bytes: Range<u64>, errno: i32) -> Self {
+        Self { bytes, ..Self::new(Call::Read, path, errno) }
+    }
+
+    /// Reads that take so much longer, and do not fail.
+    pub(crate) fn slow(path: &str, delay: Duration) -> Self {
+        Self { delay: Some(delay), ..Self::new(Call::Read, path, 0) }
     }
 
     /// Every change anywhere.
@@ -56,7 +71,7 @@ impl Fault {
 #[derive(Debug, Default)]
 struct Faults {
     now: Mutex<Vec<Fault>>,
-    /// How many calls were made to fail.
+    /// How many calls were made to fail, or to take longer.
     struck: AtomicU64,
 }
 
@@ -188,15 +203,22 @@ impl Tree {
 
     /// Fails where the test wants it.
     fn may(&self, call: Call, path: &Path) -> io::Result<()> {
+        self.may_touch(call, path, 0..u64::MAX)
+    }
+
+    fn may_touch(&self, call: Call, path: &Path, bytes: Range<u64>) -> io::Result<()> {
         let relative = path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().into_owned();
-        let faults = self.faults.now.lock().unwrap();
-        match faults.iter().find(|fault| fault.call == call && relative.contains(&fault.path)) {
-            Some(fault) => {
-                self.faults.struck.fetch_add(1, Ordering::SeqCst);
-                Err(io::Error::from_raw_os_error(fault.errno))
-            }
-            None => Ok(()),
-        }
+        let strikes = |fault: &&Fault| {
+            let touches = fault.bytes.start < bytes.end && bytes.start < fault.bytes.end;
+            fault.call == call && relative.contains(&fault.path) && touches
+        };
+        let Some(fault) = self.faults.now.lock().unwrap().iter().find(strikes).cloned() else {
+            return Ok(());
+        };
+        self.faults.struck.fetch_add(1, Ordering::SeqCst);
+        let Some(delay) = fault.delay else { return Err(io::Error::from_raw_os_error(fault.errno)) };
+        std::thread::sleep(delay);
+        Ok(())
     }
 
     fn attr(&self, path: &Path, ino: u64) -> io::Result<FileAttr> {
@@ -443,7 +465,7 @@ impl Filesystem for Tree {
         reply: ReplyData,
     ) {
         let result = self.path(ino).and_then(|path| {
-            self.may(Call::Read, &path)?;
+            self.may_touch(Call::Read, &path, offset..offset + u64::from(size))?;
             let file = self.file(fh)?;
             let mut buffer = vec![0; size as usize];
             let mut done = 0;

@@ -63,6 +63,14 @@ impl Proxy {
         self.wire = Some(forward(listener, self.target.clone(), self.delay, &self.heard));
     }
 
+    /// From now on it leads to another service. What is open breaks.
+    #[track_caller]
+    pub(crate) fn lead_to(&mut self, target: &str) {
+        self.cut();
+        target.clone_into(&mut self.target);
+        self.mend();
+    }
+
     /// Everything that was sent to the service so far.
     pub(crate) fn heard(&self) -> String {
         String::from_utf8_lossy(&self.heard.lock().unwrap()).into_owned()

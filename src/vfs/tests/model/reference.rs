@@ -137,7 +137,7 @@ pub(super) struct Product {
     /// The errno of the last fetch, as long as the same answer is given again.
     pub(super) failed: Option<i32>,
     pub(super) pinned: bool,
-    /// How often it was replaced while it was here.
+    /// How often it was replaced or found damaged while it was here.
     pub(super) edition: u64,
 }
 

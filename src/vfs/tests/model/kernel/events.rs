@@ -144,5 +144,7 @@ impl Kernel {
         drop(lease);
         self.vfs().close_view(&key(product));
         self.reference.products[product].here = None;
+        // whoever has it open keeps it apart from what comes next
+        self.reference.products[product].edition += 1;
     }
 }
