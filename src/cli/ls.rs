@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgMatches, Command};
 
 use super::output::{describe, size, table};
-use super::{Ending, control, json_flag, mount_flag, told_whole, wants_json};
+use super::{Ending, control, from_the_root, json_flag, mount_flag, wants_json};
 use crate::control::server::{DatasetLine, ProductLine};
 
 pub(super) fn command() -> Command {
@@ -20,7 +20,7 @@ pub(super) async fn run(arguments: &ArgMatches) -> Ending {
     let control = control(arguments)?;
     match arguments.get_one::<String>("dataset") {
         Some(dataset) => {
-            let dataset = told_whole(dataset.clone(), control.mountpoint());
+            let dataset = from_the_root(dataset.clone(), control.mountpoint());
             let lines: Vec<ProductLine> = control.get("/products", &[("text", &dataset)]).await?;
             print_products(&lines, wants_json(arguments))?;
         }

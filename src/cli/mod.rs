@@ -220,19 +220,21 @@ fn wants_json(arguments: &ArgMatches) -> bool {
     arguments.get_flag("json")
 }
 
-/// The products that were given, for every verb that takes some: a path below the mount is told as the mount knows it,
+/// The products that were given, for every verb that takes some: a path that leads into the mount is told from its root on,
 /// wherever one stands and through whatever links one came.
 fn products(arguments: &ArgMatches, control: &Control) -> Vec<String> {
-    words(arguments, "ids").into_iter().map(|id| told_whole(id, control.mountpoint())).collect()
+    words(arguments, "ids").into_iter().map(|id| from_the_root(id, control.mountpoint())).collect()
 }
 
-fn told_whole(id: String, mountpoint: &Path) -> String {
+fn from_the_root(id: String, mountpoint: &Path) -> String {
     // whole already: the mount, which may hang, need not be asked
     if Path::new(&id).starts_with(mountpoint) {
         return id;
     }
-    let found = Path::new(&id).canonicalize().ok().filter(|path| path.starts_with(mountpoint));
-    found.as_deref().and_then(Path::to_str).map_or(id.clone(), str::to_owned)
+    let found = Path::new(&id).canonicalize().ok();
+    let below = found.as_deref().and_then(|path| path.strip_prefix(mountpoint).ok()).and_then(Path::to_str);
+    // the root itself is what was given
+    below.filter(|below| !below.is_empty()).map_or(id.clone(), str::to_owned)
 }
 
 /// Words given for an argument that takes several.
@@ -318,16 +320,16 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn a_path_below_the_mount_is_told_as_the_mount_knows_it() {
+    fn a_path_that_leads_into_the_mount_is_told_from_its_root_on() {
         let dir = tempfile::tempdir().unwrap();
         let mountpoint = dir.path().canonicalize().unwrap().join("mount");
         std::fs::create_dir_all(mountpoint.join("data/p")).unwrap();
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&mountpoint, &link).unwrap();
-        let told = |id: &Path| super::told_whole(id.to_str().unwrap().to_owned(), &mountpoint);
-        let whole = mountpoint.join("data/p");
-        assert_eq!(told(&link.join("data/p")), whole.to_str().unwrap());
-        assert_eq!(told(&link.join("data/../data/p")), whole.to_str().unwrap());
+        let told = |id: &Path| super::from_the_root(id.to_str().unwrap().to_owned(), &mountpoint);
+        assert_eq!(told(&link.join("data/p")), "data/p");
+        assert_eq!(told(&link.join("data/../data/p")), "data/p");
+        assert_eq!(told(&link), link.to_str().unwrap());
         for other in ["data/p", "data|p", "/nowhere", "/tmp"].map(Path::new) {
             assert_eq!(told(other), other.to_str().unwrap());
         }
