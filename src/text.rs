@@ -32,7 +32,11 @@ pub fn one_line(text: &str) -> String {
 }
 
 /// A JSON document that says the same in letters that are harmless. Its own line ends stay.
-pub fn harmless_json(json: &str) -> String {
+pub fn harmless_json(json: String) -> String {
+    // as nearly all are
+    if json.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t')) {
+        return json;
+    }
     let mut safe = String::with_capacity(json.len());
     for letter in json.chars() {
         // Outside of strings JSON has no such letters, and within them only those that need no escape by its rules.
@@ -72,7 +76,7 @@ mod tests {
         #[test]
         fn a_harmless_document_says_the_same(text in any::<String>(), odd in "[\u{80}-\u{9f}\u{202a}-\u{202e}\u{e0001}\u{1b}\n]{0,9}") {
             let value = serde_json::json!({ text.clone() + &odd: [odd, text] });
-            let json = harmless_json(&serde_json::to_string_pretty(&value).unwrap());
+            let json = harmless_json(serde_json::to_string_pretty(&value).unwrap());
             prop_assert!(json.chars().all(|letter| is_harmless(letter) || letter == '\n'));
             prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), value);
         }

@@ -125,7 +125,7 @@ pub(super) use crate::text::printable;
 /// # Errors
 /// A value that JSON cannot say.
 pub(super) fn json(value: &(impl serde::Serialize + ?Sized)) -> serde_json::Result<String> {
-    serde_json::to_string_pretty(value).map(|json| crate::text::harmless_json(&json))
+    serde_json::to_string_pretty(value).map(crate::text::harmless_json)
 }
 
 /// The same in one line.
@@ -133,7 +133,7 @@ pub(super) fn json(value: &(impl serde::Serialize + ?Sized)) -> serde_json::Resu
 /// # Errors
 /// A value that JSON cannot say.
 pub(super) fn json_line(value: &(impl serde::Serialize + ?Sized)) -> serde_json::Result<String> {
-    serde_json::to_string(value).map(|json| crate::text::harmless_json(&json))
+    serde_json::to_string(value).map(crate::text::harmless_json)
 }
 
 /// Bytes as people write them.

@@ -290,7 +290,7 @@ fn live_files(mounted: &Arc<Mounted>) -> Vec<LiveFile> {
     vec![
         live("status.json", |mounted| {
             let text = status::status(mounted).and_then(|status| serde_json::to_string_pretty(&status).ok());
-            text.map(|text| crate::text::harmless_json(&text) + "\n").unwrap_or_default()
+            text.map(|text| crate::text::harmless_json(text) + "\n").unwrap_or_default()
         }),
         live("metrics", |mounted| metrics::text(mounted).unwrap_or_default()),
         live("config.toml", |mounted| mounted.settings().to_toml(true)),

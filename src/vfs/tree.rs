@@ -1,5 +1,6 @@
 //! The tree: which names exist, what stands at them, how large they are. Never the network, never a wait.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::iter;
 use std::sync::Arc;
@@ -85,14 +86,17 @@ fn is_usual(id: &str) -> bool {
 
 /// How the keys of all products of a dataset begin.
 pub fn entry_key_prefix(dataset: &Dataset) -> String {
-    let text = as_key(dataset.uid().as_str()) + "-";
+    let text = format!("{}-", as_key(dataset.uid().as_str()));
     text.trim_start_matches('.').to_owned()
 }
 
 /// An id with nothing in it that a key must not have.
-fn as_key(id: &str) -> String {
-    let clean = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
-    id.chars().map(clean).collect()
+fn as_key(id: &str) -> Cow<'_, str> {
+    let is_clean = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if id.chars().all(is_clean) {
+        return Cow::Borrowed(id);
+    }
+    Cow::Owned(id.chars().map(|c| if is_clean(c) { c } else { '_' }).collect())
 }
 
 /// What the engine needs to fetch a product.

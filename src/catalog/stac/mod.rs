@@ -76,7 +76,7 @@ fn href(name: &str) -> String {
 /// JSON for people: indented, with a line end at the end.
 pub(in crate::catalog) fn pretty(value: &impl Serialize) -> Vec<u8> {
     let json = serde_json::to_string_pretty(value).expect("values and maps with text keys are always JSON");
-    let mut bytes = crate::text::harmless_json(&json).into_bytes();
+    let mut bytes = crate::text::harmless_json(json).into_bytes();
     bytes.push(b'\n');
     bytes
 }
