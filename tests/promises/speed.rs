@@ -8,21 +8,22 @@ use std::time::{Duration, Instant};
 use crate::support::packages::Pixels;
 use crate::support::{Mount, Package, Stage};
 
-/// The share of the local disk's speed below which something is broken. A working mount reaches 0.9 and more; this leaves
-/// room for whatever else the machine does.
-const LEAST: f64 = 0.5;
+/// Ways to read, and the share of the local disk's speed below which something is broken; that leaves room for whatever else the
+/// machine does. A working mount reaches 0.9 with passthrough. Without, the kernel keeps single pages for FUSE where it has large ones
+/// for the disk: that is 0.9 of a file that no cache of a processor holds and 0.5 of this one, and 0.1 if each read came to the mount.
+const WAYS: [(&str, f64); 2] = [("true", 0.5), ("false", 0.25)];
 /// Rounds; the best of each side count, since nothing makes a read faster than it is.
 const ROUNDS: usize = 9;
 /// Times that the file is read in a round.
-const READS: usize = 8;
+const READS: usize = 3;
 
 #[test]
 fn a_warm_geotiff_is_read_as_fast_as_the_file_in_the_cache() {
     let Some(stage) = Stage::alone() else { return };
     // Noise does not compress: the file is as large as its pixels.
-    Package::new("noise", Pixels::Noise, 3000).write(&stage.data());
+    Package::new("noise", Pixels::Noise, 5000).write(&stage.data());
     let simulator = stage.simulator("queued = '20ms'\nrunning = '20ms'");
-    for passthrough in ["true", "false"] {
+    for (passthrough, least) in WAYS {
         let mount = stage.mount(&simulator).flag("-o", format!("passthrough={passthrough}")).start();
         mount.cat("noise").success();
         let (tif, cached) = (mount.tif("noise"), largest_file(&mount));
@@ -30,7 +31,7 @@ fn a_warm_geotiff_is_read_as_fast_as_the_file_in_the_cache() {
         let (ours, local) = best(|| read(&tif), || read(&cached));
         let ratio = local.as_secs_f64() / ours.as_secs_f64();
         println!("passthrough {passthrough}: {ratio:.2} × the local file ({ours:?}, {local:?})");
-        assert!(ratio >= LEAST, "passthrough {passthrough}: {ours:?} against {local:?}");
+        assert!(ratio >= least, "passthrough {passthrough}: {ours:?} against {local:?}");
     }
 }
 
