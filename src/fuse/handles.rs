@@ -1,4 +1,4 @@
-//! Numbers for open files and directories.
+//! Numbers for open files.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
